@@ -1,0 +1,163 @@
+//! The only code that opens cgroupfs: v1, v2 and hybrid behind one type.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use headroom_model::limit::Limit;
+
+/// A cgroup's place, relative to its hierarchy's root, without a leading slash: `lxc.payload.cont0`. The root itself is "".
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct CgroupPath(String);
+
+impl CgroupPath {
+    /// Takes a relative path as cgroupfs spells it; `None` where it would lead out (`..`) or has an empty part.
+    pub fn new(path: &str) -> Option<Self> {
+        let path = path.trim_matches('/');
+        let sound = path.is_empty() || path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        sound.then(|| Self(path.to_owned()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CgroupPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}", self.0)
+    }
+}
+
+/// Which cgroup interfaces the host has mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Every controller in a hierarchy of its own.
+    V1,
+    /// One hierarchy.
+    V2,
+    /// v1 controllers beside a v2 tree without them.
+    Hybrid,
+}
+
+/// The CPU limit as cgroupfs has it. Shares of 100 a core: `quota / period * 100`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CpuLimit {
+    /// The quota, in shares.
+    pub quota: Limit,
+    /// The period, in µs.
+    pub period_us: u64,
+    /// `cpu.max.burst` or `cpu.cfs_burst_us`, in µs; `None` where the kernel has none (before 5.14).
+    pub burst_us: Option<u64>,
+}
+
+/// CPU time as the kernel accounts it, cumulative, in µs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    /// All of it.
+    pub total_us: u64,
+    /// In user mode.
+    pub user_us: u64,
+    /// In the kernel.
+    pub kernel_us: u64,
+}
+
+/// Throttling counters, cumulative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Throttling {
+    /// Periods that ran while a quota was set.
+    pub periods: u64,
+    /// Those in which the group was throttled.
+    pub throttled_periods: u64,
+    /// For how long in sum, in µs.
+    pub throttled_us: u64,
+}
+
+/// A file of cgroupfs that did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// The cgroup is no longer there.
+    #[error("cgroup {path} is gone")]
+    Gone {
+        /// Which.
+        path: CgroupPath,
+    },
+    /// The controller is not mounted, or not enabled for this cgroup.
+    #[error("{path} has no {file}: the {controller} controller is not enabled for it")]
+    NoController {
+        /// Which cgroup.
+        path: CgroupPath,
+        /// Which file is missing.
+        file: String,
+        /// Of which controller.
+        controller: &'static str,
+    },
+    /// The kernel refused a read or a write.
+    #[error("{file}: writing {value:?} failed: {source}")]
+    Write {
+        /// The file, whole path.
+        file: PathBuf,
+        /// What was written.
+        value: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel refused a read.
+    #[error("{file}: reading failed: {source}")]
+    Read {
+        /// The file, whole path.
+        file: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A file has a text that is not understood.
+    #[error("{file} reads {text:?}, expected {expected}")]
+    Parse {
+        /// The file, whole path.
+        file: PathBuf,
+        /// What it says.
+        text: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// What was read back is not what was written.
+    #[error("{file}: wrote {wrote:?} but it reads {reads:?}")]
+    Verify {
+        /// The file, whole path.
+        file: PathBuf,
+        /// What was written.
+        wrote: String,
+        /// What stands there.
+        reads: String,
+    },
+    /// No usable cgroup mount.
+    #[error("{root} is no cgroup mount: {why}")]
+    NotMounted {
+        /// Where it was looked for.
+        root: PathBuf,
+        /// What was found.
+        why: String,
+    },
+}
+
+/// One cgroup, over all the hierarchies that it is in: kept directory handles, files opened relative to them.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: CgroupPath,
+    id: u64,
+}
+
+impl Cgroup {
+    /// Its place.
+    pub fn path(&self) -> &CgroupPath {
+        &self.path
+    }
+
+    /// The kernel's id of it in the hierarchy of the cpu controller: its directory's inode, what the eBPF side sees.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}

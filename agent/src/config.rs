@@ -1,0 +1,196 @@
+//! TOML in, checked config out. The only code that reads files of settings and the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use headroom_model::policy::thresholds::BoundaryType;
+use headroom_model::resource::{PerResource, Resource};
+
+use crate::sampler::SourceKind;
+use crate::status::GuardMode;
+
+/// Everything that `agent.toml` can say, checked. `configs/agent.toml` comments each key.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[host]`
+    pub host: Host,
+    /// `[agent]`
+    pub agent: Agent,
+    /// `[guardian]`
+    pub guardian: Guardian,
+    /// `[scaler]`
+    pub scaler: Scaler,
+    /// `[sampler]`
+    pub sampler: Sampler,
+    /// `[discovery]`
+    pub discovery: Discovery,
+    /// `[api]`
+    pub api: Api,
+    /// `[[container]]`, in the file's order: the first that selects a container is the one.
+    pub containers: Vec<ContainerRule>,
+}
+
+/// `[host]`
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The host's name; the machine's by default.
+    pub name: String,
+    /// `max.<resource>`: what may be given out; CPU defaults to 100 x online CPUs, memory to the machine's.
+    pub max: PerResource<Option<f64>>,
+    /// Whether the limits of containers that are not guarded count against `max`.
+    pub reserve_unguarded: bool,
+    /// Names that are never guarded, whatever else says so: globs.
+    pub never_guard: Vec<globset::Glob>,
+}
+
+/// `[agent]`
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// Originals and what a restart needs.
+    pub state_dir: PathBuf,
+    /// What `headroom-agent release` does after a death.
+    pub on_death: OnDeath,
+    /// Whether a clean end puts back the limits found at the first touch.
+    pub restore_on_exit: bool,
+    /// Real-time priority for the control thread, 1..=99; 0 for none.
+    pub realtime_priority: u8,
+}
+
+/// What happens to guarded limits when the agent dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDeath {
+    /// Lifted to the structure's `max`.
+    Release,
+    /// Left.
+    Hold,
+}
+
+/// Which rules and settings are the starting point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The policy document's defaults.
+    Classic,
+    /// Raises at once, multiplicatively.
+    Responsive,
+}
+
+/// `[guardian]`
+#[derive(Clone, Debug)]
+pub struct Guardian {
+    /// Rules and settings to start from.
+    pub profile: Profile,
+    /// Off: no events, no requests.
+    pub active: bool,
+    /// The window of each resource (CPU 100 ms, the others 1 s).
+    pub window: PerResource<Duration>,
+    /// How long an event counts.
+    pub event_timeout: Duration,
+    /// Which resources may be guarded at all.
+    pub guardable: Vec<Resource>,
+    /// Whether a window that raised the limit is judged again.
+    pub rejudge: bool,
+    /// A JSON array of rule documents, instead of the profile's.
+    pub rules: Option<PathBuf>,
+}
+
+/// `[scaler]`
+#[derive(Clone, Debug)]
+pub struct Scaler {
+    /// Off: requests are made, nothing is written.
+    pub active: bool,
+    /// Requests older than this are dropped.
+    pub request_timeout: Duration,
+    /// Whether what others changed is noticed and handled.
+    pub check_core_map: bool,
+    /// What to do with a limit that something else changed.
+    pub on_foreign_change: OnForeignChange,
+    /// Whether containers get cores of their own.
+    pub pin_cores: bool,
+    /// The order in which cores are given out: `Group_PP_LL` and so on.
+    pub core_distribution: String,
+    /// The CFS period that we write, 1 ms to 1 s.
+    pub period: Duration,
+    /// The burst we write, as a fraction of the quota, 0..=1; 0 for none.
+    pub burst: f64,
+    /// Whether memory limits may be lowered on cgroup v1.
+    pub lower_memory_v1: bool,
+}
+
+/// What to do with a limit that something else changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnForeignChange {
+    /// Write ours again.
+    Reassert,
+    /// Go on from theirs.
+    Adopt,
+}
+
+/// `[sampler]`
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    /// Forced, or `None` for eBPF where it works.
+    pub source: Option<SourceKind>,
+    /// Slots in the kernel side's arrays.
+    pub max_containers: u32,
+    /// How often our count is held against the kernel's.
+    pub audit_interval: Duration,
+}
+
+/// `[discovery]`
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    /// The engines that are looked for: lxc, docker, podman, systemd.
+    pub engines: Vec<crate::containers::Engine>,
+    /// `[[discovery.pattern]]`: a regular expression on the cgroup's path; its group `name` is the container's name.
+    pub patterns: Vec<regex::Regex>,
+    /// A full scan as a safety net beside the notifications.
+    pub rescan: Duration,
+}
+
+/// `[api]`
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// TCP, 127.0.0.1:8000 by default; `None` for off.
+    pub listen: Option<SocketAddr>,
+    /// The unix socket (0660); `None` for off.
+    pub socket: Option<PathBuf>,
+    /// The file with the token that writes over TCP need.
+    pub token_file: Option<PathBuf>,
+    /// Writes over TCP without a token.
+    pub open_writes: bool,
+    /// Host headers that are answered beside the loopback's names and the addresses listened on.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// One `[[container]]`: which containers, and what they get.
+#[derive(Clone, Debug)]
+pub struct ContainerRule {
+    /// A glob on the container's name.
+    pub name: Option<globset::Glob>,
+    /// Its engine.
+    pub engine: Option<crate::containers::Engine>,
+    /// A glob on its cgroup path.
+    pub path: Option<globset::Glob>,
+    /// Whether to guard it.
+    pub guard: GuardMode,
+    /// The resources it is guarded for.
+    pub resources: PerResource<Option<ResourceRule>>,
+}
+
+/// `[container.cpu]` and so on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ResourceRule {
+    /// The limit is never set below.
+    pub min: f64,
+    /// The limit is never set above.
+    pub max: f64,
+    /// Width of the two bands under the limit.
+    pub boundary: f64,
+    /// How `boundary` is meant.
+    pub boundary_type: BoundaryType,
+    /// Guard this resource.
+    pub guard: bool,
+    /// Its share of what is short.
+    pub weight: f64,
+}

@@ -1,0 +1,192 @@
+//! One snapshot of everything after each step: what the REST API, the metrics and `status` show.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headroom_model::limit::Limit;
+use headroom_model::resource::PerResource;
+
+use crate::cgroup::{Mode, Throttling};
+use crate::containers::Container;
+use crate::sampler::{SourceHealth, SourceKind};
+
+/// The agent at one moment. Immutable once published.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Wall clock, seconds since the epoch.
+    pub at: f64,
+    /// The host.
+    pub host: HostStatus,
+    /// Every container that was found, by name.
+    pub containers: Vec<ContainerStatus>,
+    /// Counters of the agent itself; they only grow.
+    pub counters: Counters,
+    /// How long things take, by metric name (`reaction`, `sampling`, `cpu_write`, `slow_write`).
+    pub latencies: Arc<BTreeMap<&'static str, Latency>>,
+}
+
+/// The host's side of a snapshot.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct HostStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// cgroup interfaces.
+    pub cgroup_mode: Mode,
+    /// Which CPUs are online, ascending.
+    pub online_cpus: Arc<[u32]>,
+    /// What may be given out, per resource; `None` where nothing bounds it.
+    pub max: PerResource<Option<f64>>,
+    /// What of it is free, never below 0.
+    pub free: PerResource<Option<f64>>,
+    /// Who counts CPU time.
+    pub source: SourceKind,
+    /// Why it is not eBPF, where that was wanted.
+    pub source_reason: Option<Arc<str>>,
+    /// Whether the Guardian judges.
+    pub guardian_active: bool,
+    /// Whether the Scaler writes.
+    pub scaler_active: bool,
+    /// core -> container -> shares, where pinning is on. The key "free" is what the core still has.
+    pub core_usage_mapping: Option<Arc<BTreeMap<u32, BTreeMap<String, f64>>>>,
+}
+
+/// What the config asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuardMode {
+    /// Reported, never touched.
+    Off,
+    /// Decided, shown and accounted; nothing is written.
+    Advise,
+    /// Guarded.
+    On,
+}
+
+/// One container in a snapshot.
+#[derive(Clone, Debug)]
+pub struct ContainerStatus {
+    /// Who it is.
+    pub container: Arc<Container>,
+    /// Whether it is guarded.
+    pub guard: GuardMode,
+    /// Why it is not guarded though the config asks for it, or what else a person should know.
+    pub notes: Vec<Arc<str>>,
+    /// Its cpuset: what is configured ("" for nothing) and what is effective, in kernel list form (`0-1`).
+    pub cpuset: Arc<str>,
+    /// The effective CPUs, in kernel list form.
+    pub effective_cpus: Arc<str>,
+    /// Each resource that was read.
+    pub resources: PerResource<Option<ResourceStatus>>,
+    /// The kernel's throttling counters, where a CPU limit is or was set.
+    pub throttling: Option<Throttling>,
+    /// The block device that the disk limits are for: major, minor, path.
+    pub disk: Option<Arc<DiskDevice>>,
+}
+
+/// A block device.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DiskDevice {
+    /// Device major number.
+    pub major: u32,
+    /// Device minor number.
+    pub minor: u32,
+    /// `/dev/..`
+    pub path: String,
+}
+
+/// One resource of one container in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct ResourceStatus {
+    /// Guarded: by the config and for this resource.
+    pub guard: bool,
+    /// Mean of the last window; `None` when there was no sample.
+    pub usage: Option<f64>,
+    /// The limit in force, read back from cgroupfs; of an advised container the one that would be.
+    pub limit: Limit,
+    /// What the kernel will really give: the limit, or a tighter one above.
+    pub effective: Limit,
+    /// Structure's bounds, where the config gives them.
+    pub min: Option<f64>,
+    /// Structure's bounds, where the config gives them.
+    pub max: Option<f64>,
+    /// Threshold.
+    pub upper: Option<f64>,
+    /// Threshold.
+    pub lower: Option<f64>,
+    /// Cumulative amounts since this incarnation was found.
+    pub areas: Areas,
+}
+
+/// Cumulative amounts, in unit x seconds (share-seconds for CPU). They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Areas {
+    /// Consumed, by the kernel's own accounting.
+    pub used: f64,
+    /// Under the limit in force.
+    pub allocated: f64,
+    /// Under `max`: what a fixed limit would have reserved.
+    pub reserved: f64,
+}
+
+/// Counters of the agent; they only grow.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Counters {
+    /// Windows judged.
+    pub windows: u64,
+    /// Windows without a sample.
+    pub missing_samples: u64,
+    /// Windows more than five times too long (suspend, a paused VM): not judged.
+    pub gaps: u64,
+    /// Windows judged before their end.
+    pub early: u64,
+    /// Decisions, by `action` and outcome (`applied`, `partial`, `starved`, `advised`, `inactive`, `refused`, `failed`).
+    pub decisions: BTreeMap<(String, &'static str), u64>,
+    /// Limits that something else had changed and that were put right, or adopted.
+    pub drift_corrected: u64,
+    /// Times our CPU count was put right after the kernel's own accounting.
+    pub usage_corrected: u64,
+    /// Biggest relative distance seen between our CPU count and the kernel's, over one audit.
+    pub usage_drift_max: f64,
+    /// The source's own.
+    pub source: SourceHealth,
+}
+
+/// One decision, for people and audits.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Decision {
+    /// Wall clock, seconds since the epoch.
+    pub at: f64,
+    /// The container's name.
+    pub structure: String,
+    /// Which resource: its key.
+    pub resource: headroom_model::resource::Resource,
+    /// `CpuRescaleUp`, .. or `Reassert`, `Restore`, `FirstLimit`, `Api`.
+    pub action: String,
+    /// The rule or the cause, and the numbers that it was judged by: why.
+    pub why: String,
+    /// The limit before.
+    pub from: Limit,
+    /// The limit after (as read back where it was written).
+    pub to: Limit,
+    /// `applied`, `partial`, `starved`, `advised`, `inactive`, `refused`, `failed`.
+    pub outcome: &'static str,
+    /// For `partial`, `refused`, `failed`: the reason.
+    pub detail: Option<String>,
+}
+
+/// A histogram's summary. Times in µs.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Latency {
+    /// How many.
+    pub count: u64,
+    /// In sum.
+    pub sum_us: f64,
+    /// Cumulative counts at fixed upper bounds, in µs.
+    pub buckets: Vec<(f64, u64)>,
+    /// Median.
+    pub p50_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+    /// Worst.
+    pub max_us: u64,
+}

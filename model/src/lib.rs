@@ -1,0 +1,8 @@
+//! What Headroom's agent and central service speak and decide by.
+//!
+//! No I/O, no clock, no async, no kernel: every function here takes numbers and timestamps and gives decisions, so that
+//! the daemon, `replay` and central run the very same code.
+
+pub mod limit;
+pub mod policy;
+pub mod resource;

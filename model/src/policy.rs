@@ -1,0 +1,3 @@
+//! The serverless policy: Guardian and Scaler as pure functions.
+
+pub mod thresholds;
