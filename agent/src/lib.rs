@@ -2,8 +2,20 @@
 //!
 //! ARCHITECTURE.md follows a sample through these modules.
 
+pub mod api;
 pub mod cgroup;
+pub mod check;
+pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod containers;
+pub mod control;
+pub mod daemon;
+pub mod host;
+pub mod metrics;
+pub mod release;
+pub mod replay;
 pub mod sampler;
+pub mod scaler;
+pub mod show;
 pub mod status;
