@@ -1,8 +1,20 @@
 //! TOML in, checked config out. The only code that reads files of settings and the environment.
 
+mod container;
+mod error;
+mod kinds;
+mod load;
+mod reader;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod warnings;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use error::{ConfigError, Problem};
 
 use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::resource::{PerResource, Resource};
@@ -29,6 +41,8 @@ pub struct Config {
     pub api: Api,
     /// `[[container]]`, in the file's order: the first that selects a container is the one.
     pub containers: Vec<ContainerRule>,
+    /// What can stand but will hardly be meant, a sentence each; to be logged and shown by `check`.
+    pub warnings: Vec<String>,
 }
 
 /// `[host]`
@@ -96,6 +110,7 @@ pub struct Guardian {
 
 /// `[scaler]`
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, as the file has them")]
 pub struct Scaler {
     /// Off: requests are made, nothing is written.
     pub active: bool,

@@ -1,0 +1,95 @@
+//! `[[container]]`: which containers, and what they get.
+
+use headroom_model::policy::thresholds::BoundaryType;
+use headroom_model::resource::PerResource;
+use toml::de::DeValue;
+
+use super::kinds::{boolean, glob, one_of, within};
+use super::reader::Section;
+use super::sections::engine;
+use super::{ContainerRule, ResourceRule};
+use crate::status::GuardMode;
+
+const BOUNDARY_TYPES: &[(&str, BoundaryType)] = &[
+    ("absolute", BoundaryType::Absolute),
+    ("percentage_of_max", BoundaryType::PercentageOfMax),
+    ("percentage_of_current", BoundaryType::PercentageOfCurrent),
+];
+
+/// Where neither a boundary nor its type is given.
+const DEFAULT_BOUNDARY: (f64, BoundaryType) = (10.0, BoundaryType::PercentageOfMax);
+
+pub(super) fn container(section: Section<'_>) -> ContainerRule {
+    let rule = ContainerRule {
+        name: section.maybe("name", glob),
+        engine: section.maybe("engine", engine),
+        path: section.maybe("path", glob),
+        guard: section.or("guard", GuardMode::Off, guard),
+        resources: PerResource::from_fn(|r| resource(section.section(r.key()))),
+    };
+    if rule.name.is_none() && rule.engine.is_none() && rule.path.is_none() {
+        section.wrong("name", "is missing: select by at least one of name, engine, path (name = \"*\" for all)".to_owned());
+    }
+    if rule.guard != GuardMode::Off && rule.resources.present().next().is_none() {
+        section.wrong(
+            "guard",
+            "needs a table that says what is guarded and how far, such as [container.cpu] with min and max".to_owned(),
+        );
+    }
+    section.close();
+    rule
+}
+
+fn guard(value: &DeValue<'_>) -> Result<GuardMode, String> {
+    match (value.as_bool(), value.as_str()) {
+        (Some(true), _) => Ok(GuardMode::On),
+        (Some(false), _) => Ok(GuardMode::Off),
+        (_, Some("advise")) => Ok(GuardMode::Advise),
+        _ => Err("expected true, false or \"advise\"".to_owned()),
+    }
+}
+
+fn resource(section: Section<'_>) -> Option<ResourceRule> {
+    if !section.is_there() {
+        return None;
+    }
+    let amount = || within(0.0..=f64::INFINITY);
+    let min = section.need("min", "the limit is never set below it", amount());
+    let max = section.need("max", "the limit is never set above it", amount());
+    let (boundary, boundary_type) = boundary(&section, max);
+    let guard = section.or("guard", true, boolean);
+    let weight = section.or("weight", 1.0, within(0.0..=f64::INFINITY));
+    if let (Some(min), Some(max)) = (min, max) {
+        if min > max {
+            section.wrong("min", format!("is above max = {max}"));
+        }
+        if max < 1.0 {
+            section.wrong("max", "expected at least 1".to_owned());
+        }
+    }
+    section.close();
+    Some(ResourceRule { min: min?, max: max?, boundary, boundary_type, guard, weight })
+}
+
+fn boundary(section: &Section<'_>, max: Option<f64>) -> (f64, BoundaryType) {
+    let boundary = section.maybe("boundary", within(0.0..=f64::INFINITY));
+    let boundary_type = section.maybe("boundary_type", one_of(BOUNDARY_TYPES));
+    match (boundary, boundary_type) {
+        (Some(boundary), boundary_type) => {
+            let boundary_type = boundary_type.unwrap_or_default();
+            let (highest, of_what) = match boundary_type {
+                BoundaryType::Absolute => (max.unwrap_or(f64::INFINITY), "up to max ="),
+                _ => (100.0, "a percentage up to"),
+            };
+            if boundary > highest {
+                section.wrong("boundary", format!("expected {of_what} {highest}"));
+            }
+            (boundary, boundary_type)
+        }
+        (None, Some(_)) => {
+            section.wrong("boundary_type", "needs boundary beside it".to_owned());
+            DEFAULT_BOUNDARY
+        }
+        (None, None) => DEFAULT_BOUNDARY,
+    }
+}

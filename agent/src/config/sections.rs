@@ -1,0 +1,175 @@
+//! The tables of `agent.toml`, each with its keys, their ranges and their defaults.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use headroom_model::resource::{PerResource, Resource};
+use toml::de::DeValue;
+
+use super::kinds::{boolean, duration, glob, naming_regex, one_of, or_off, path, text, whole, within};
+use super::reader::Section;
+use super::{Agent, Api, Discovery, Guardian, Host, OnDeath, OnForeignChange, Profile, Sampler, Scaler};
+use crate::containers::Engine;
+use crate::sampler::SourceKind;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Where cores are looked for first: the orders of the policy.
+const CORE_DISTRIBUTIONS: &[(&str, &str)] = &[
+    ("Group_PP_LL", "Group_PP_LL"),
+    ("Group_P&L", "Group_P&L"),
+    ("Group_1P_2L", "Group_1P_2L"),
+    ("Spread_P&L", "Spread_P&L"),
+    ("Spread_PP_LL", "Spread_PP_LL"),
+];
+
+/// The engines that discovery has patterns for.
+const ENGINES: &[(&str, Engine)] =
+    &[("lxc", Engine::Lxc), ("docker", Engine::Docker), ("podman", Engine::Podman), ("systemd", Engine::Systemd)];
+
+pub(super) fn host(section: Section<'_>) -> Host {
+    let max = section.section("max");
+    let host = Host {
+        name: section.maybe("name", text).unwrap_or_else(machine_name),
+        max: PerResource::from_fn(|r| max.maybe(r.key(), within(0.0..=f64::INFINITY))),
+        reserve_unguarded: section.or("reserve_unguarded", false, boolean),
+        never_guard: section.list("never_guard", Vec::new(), glob),
+    };
+    max.close();
+    section.close();
+    host
+}
+
+fn machine_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| "localhost".to_owned())
+}
+
+pub(super) fn agent(section: Section<'_>) -> Agent {
+    let on_death = one_of(&[("release", OnDeath::Release), ("hold", OnDeath::Hold)]);
+    let agent = Agent {
+        state_dir: section.or("state_dir", PathBuf::from("/var/lib/headroom"), path),
+        on_death: section.or("on_death", OnDeath::Release, on_death),
+        restore_on_exit: section.or("restore_on_exit", false, boolean),
+        realtime_priority: section
+            .or("realtime_priority", 10, |value| whole(0..=99)(value).and_then(|n| u8::try_from(n).map_err(|e| e.to_string()))),
+    };
+    section.close();
+    agent
+}
+
+pub(super) fn guardian(section: Section<'_>) -> Guardian {
+    let profile = one_of(&[("classic", Profile::Classic), ("responsive", Profile::Responsive)]);
+    let profile = section.or("profile", Profile::Classic, profile);
+    let guardian = Guardian {
+        profile,
+        active: section.or("active", true, boolean),
+        window: windows(&section),
+        event_timeout: section.or("event_timeout", 100 * SECOND, duration(10 * MS..=24 * HOUR)),
+        guardable: section.list("guardable", vec![Resource::Cpu], resource),
+        rejudge: section.or("rejudge", profile == Profile::Responsive, boolean),
+        rules: section.maybe("rules", path),
+    };
+    section.close();
+    guardian
+}
+
+fn windows(section: &Section<'_>) -> PerResource<Duration> {
+    let table = section.section("window");
+    let windows = PerResource::from_fn(|r| {
+        let default = if r == Resource::Cpu { 100 * MS } else { SECOND };
+        table.or(r.key(), default, duration(10 * MS..=HOUR))
+    });
+    table.close();
+    windows
+}
+
+fn resource(value: &DeValue<'_>) -> Result<Resource, String> {
+    text(value)?.parse().map_err(|e: headroom_model::resource::UnknownResource| e.to_string())
+}
+
+pub(super) fn scaler(section: Section<'_>, profile: Profile) -> Scaler {
+    let on_foreign = one_of(&[("reassert", OnForeignChange::Reassert), ("adopt", OnForeignChange::Adopt)]);
+    let burst = if profile == Profile::Responsive { 1.0 } else { 0.0 };
+    let scaler = Scaler {
+        active: section.or("active", true, boolean),
+        request_timeout: section.or("request_timeout", 60 * SECOND, duration(10 * MS..=24 * HOUR)),
+        check_core_map: section.or("check_core_map", true, boolean),
+        on_foreign_change: section.or("on_foreign_change", OnForeignChange::Reassert, on_foreign),
+        pin_cores: section.or("pin_cores", false, boolean),
+        core_distribution: section.or("core_distribution", "Group_PP_LL", one_of(CORE_DISTRIBUTIONS)).to_owned(),
+        period: section.or("period", 100 * MS, duration(MS..=SECOND)),
+        burst: section.or("burst", burst, within(0.0..=1.0)),
+        lower_memory_v1: section.or("lower_memory_v1", false, boolean),
+    };
+    section.close();
+    scaler
+}
+
+pub(super) fn sampler(section: Section<'_>) -> Sampler {
+    let source = one_of(&[("auto", None), ("ebpf", Some(SourceKind::Ebpf)), ("cgroupfs", Some(SourceKind::Cgroupfs))]);
+    let sampler = Sampler {
+        source: section.or("source", None, source),
+        max_containers: section.or("max_containers", 4096, whole(1..=65536)),
+        audit_interval: section.or("audit_interval", 10 * SECOND, duration(SECOND..=HOUR)),
+    };
+    section.close();
+    sampler
+}
+
+pub(super) fn discovery(section: Section<'_>) -> Discovery {
+    let engines = vec![Engine::Lxc, Engine::Docker, Engine::Podman];
+    let patterns = section.sections("pattern").into_iter().filter_map(|pattern| {
+        let regex = pattern.need("path", "a regular expression on the cgroup's path, with a group (?<name>..)", naming_regex);
+        pattern.close();
+        regex
+    });
+    let discovery = Discovery {
+        patterns: patterns.collect(),
+        engines: section.list("engines", engines, one_of(ENGINES)),
+        rescan: section.or("rescan", 10 * SECOND, duration(100 * MS..=HOUR)),
+    };
+    section.close();
+    discovery
+}
+
+pub(super) fn api(section: Section<'_>) -> Api {
+    let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+    let api = Api {
+        listen: section.or("listen", Some(listen), or_off(address)),
+        socket: section.or("socket", Some(PathBuf::from("/run/headroom/agent.sock")), or_off(path)),
+        token_file: section.maybe("token_file", path),
+        open_writes: section.or("open_writes", false, boolean),
+        allowed_hosts: section.list("allowed_hosts", Vec::new(), text),
+    };
+    if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback()) {
+        if api.token_file.is_none() {
+            section.wrong("listen", format!("{address} is no loopback address, so token_file has to be set"));
+        }
+        if api.open_writes {
+            section.wrong("open_writes", format!("only with a loopback address in listen, not with {address}"));
+        }
+    }
+    section.close();
+    api
+}
+
+fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let expected = "expected an address and a port, such as \"127.0.0.1:8000\"";
+    text(value)?.parse().map_err(|e: std::net::AddrParseError| format!("{expected} ({e})"))
+}
+
+/// The engine that `[[container]]` selects by.
+pub(super) fn engine(value: &DeValue<'_>) -> Result<Engine, String> {
+    const ALL: &[(&str, Engine)] = &[
+        ("lxc", Engine::Lxc),
+        ("docker", Engine::Docker),
+        ("podman", Engine::Podman),
+        ("systemd", Engine::Systemd),
+        ("custom", Engine::Custom),
+    ];
+    one_of(ALL)(value)
+}

@@ -1,0 +1,242 @@
+use std::path::Path;
+use std::time::Duration;
+
+use headroom_model::policy::thresholds::BoundaryType;
+use headroom_model::resource::Resource;
+
+use super::load::read;
+use super::{Config, ConfigError, OnDeath, OnForeignChange, Profile, ResourceRule};
+use crate::containers::Engine;
+use crate::sampler::SourceKind;
+use crate::status::GuardMode;
+
+const COMMENTED: &str = include_str!("../../../configs/agent.toml");
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "agent.toml").unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Everything that is said about a wrong text.
+fn refused(text: &str) -> String {
+    Config::parse(text, "agent.toml").expect_err(text).to_string()
+}
+
+/// The commented settings file with its examples switched on.
+fn with_examples() -> String {
+    let switch_on = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    COMMENTED.lines().map(switch_on).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_empty_file_gives_defaults_and_guards_nothing() {
+    let config = parse("");
+    assert!(config.containers.is_empty() && config.warnings.is_empty());
+    assert!(!config.host.name.is_empty());
+    assert_eq!(config.guardian.profile, Profile::Classic);
+    assert_eq!(config.guardian.window[Resource::Cpu], Duration::from_millis(100));
+    assert_eq!(config.guardian.window[Resource::Mem], Duration::from_secs(1));
+    assert_eq!(config.guardian.event_timeout, Duration::from_secs(100));
+    assert_eq!(config.guardian.guardable, [Resource::Cpu]);
+    assert_eq!(config.api.listen, Some("127.0.0.1:8000".parse().unwrap()));
+    assert_eq!(config.api.socket.as_deref(), Some(Path::new("/run/headroom/agent.sock")));
+    assert_eq!(config.agent.state_dir, Path::new("/var/lib/headroom"));
+    assert_eq!(config.agent.on_death, OnDeath::Release);
+    assert_eq!(config.scaler.on_foreign_change, OnForeignChange::Reassert);
+    assert_eq!(config.sampler.source, None);
+    assert_eq!(config.sampler.max_containers, 4096);
+}
+
+#[test]
+fn the_commented_file_says_the_defaults() {
+    assert_eq!(format!("{:?}", parse(COMMENTED)), format!("{:?}", parse("")));
+}
+
+#[test]
+fn the_commented_file_has_every_key() {
+    let text = with_examples();
+    let (config, asked) = read(&text, "agent.toml").unwrap();
+    let written: toml::Table = text.parse().unwrap();
+    for key in &asked {
+        let same_as_cpu = key.strip_prefix("container.").is_some_and(|r| r.parse::<Resource>().is_ok() && text.contains(r));
+        assert!(same_as_cpu || has(&written, key), "configs/agent.toml does not have {key}");
+    }
+    assert_eq!(config.containers[0].resources[Resource::Cpu].map(|cpu| (cpu.min, cpu.boundary)), Some((50.0, 25.0)));
+    assert!(asked.contains("container.mem.weight") && asked.contains("discovery.pattern.path"));
+}
+
+fn has(table: &toml::Table, key: &str) -> bool {
+    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
+    match (table.get(first), rest) {
+        (Some(_), None) => true,
+        (Some(toml::Value::Table(inner)), Some(rest)) => has(inner, rest),
+        (Some(toml::Value::Array(items)), Some(rest)) => {
+            items.iter().filter_map(toml::Value::as_table).any(|inner| has(inner, rest))
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn settings_are_taken_as_they_are_meant() {
+    let config = parse(
+        r#"
+host = { name = "host0", max.cpu = 1_000, never_guard = ["db-*"], reserve_unguarded = true }
+guardian = { profile = "responsive", window = { cpu = 0.1, mem = "2s" }, guardable = ["cpu", "mem"], event_timeout = 50 }
+sampler = { source = "cgroupfs" }
+discovery = { engines = ["systemd"], pattern = [{ path = "^jobs/(?P<name>.+)$" }] }
+api = { listen = "off", socket = "off" }
+agent = { on_death = "hold", realtime_priority = 0 }
+scaler = { period = "20ms", core_distribution = "Spread_P&L", on_foreign_change = "adopt" }
+"#,
+    );
+    assert_eq!((config.host.name.as_str(), config.host.max[Resource::Cpu]), ("host0", Some(1000.0)));
+    assert!(config.host.reserve_unguarded && config.host.never_guard[0].compile_matcher().is_match("db-1"));
+    assert_eq!(config.guardian.window[Resource::Cpu], Duration::from_millis(100));
+    assert_eq!(config.guardian.window[Resource::Mem], Duration::from_secs(2));
+    assert!(config.guardian.rejudge, "the responsive profile's default");
+    assert!((config.scaler.burst - 1.0).abs() < f64::EPSILON, "the responsive profile's default");
+    assert_eq!(config.sampler.source, Some(SourceKind::Cgroupfs));
+    assert_eq!(config.discovery.engines, [Engine::Systemd]);
+    assert_eq!(&config.discovery.patterns[0].captures("jobs/a/b").unwrap()["name"], "a/b");
+    assert_eq!((config.api.listen, config.api.socket), (None, None));
+    assert_eq!((config.agent.on_death, config.agent.realtime_priority), (OnDeath::Hold, 0));
+    assert_eq!(config.scaler.period, Duration::from_millis(20));
+    assert_eq!(
+        (config.scaler.core_distribution.as_str(), config.scaler.on_foreign_change),
+        ("Spread_P&L", OnForeignChange::Adopt)
+    );
+}
+
+#[test]
+fn containers_are_selected_and_bounded() {
+    let config = parse(
+        r#"
+[[container]]
+name = "web-*"
+guard = true
+[container.cpu]
+min = 50
+max = 200
+boundary = 25
+[[container]]
+engine = "docker"
+guard = "advise"
+cpu = { min = 10, max = 100, boundary = 8, boundary_type = "percentage_of_current", weight = 2.5 }
+[[container]]
+path = "machine.slice/*"
+cpu = { min = 20, max = 400 }
+"#,
+    );
+    let [web, docker, machines] = config.containers.as_slice() else { panic!("three tables") };
+    assert_eq!(web.name.as_ref().map(globset::Glob::glob), Some("web-*"));
+    let absolute = BoundaryType::Absolute;
+    let expected = ResourceRule { min: 50.0, max: 200.0, boundary: 25.0, boundary_type: absolute, guard: true, weight: 1.0 };
+    assert_eq!((web.guard, web.resources[Resource::Cpu]), (GuardMode::On, Some(expected)));
+    assert_eq!((docker.guard, docker.engine), (GuardMode::Advise, Some(Engine::Docker)));
+    let cpu = docker.resources[Resource::Cpu].unwrap();
+    assert_eq!((cpu.boundary, cpu.boundary_type, cpu.weight), (8.0, BoundaryType::PercentageOfCurrent, 2.5));
+    assert_eq!(machines.guard, GuardMode::Off, "a table without guard guards nothing");
+    let cpu = machines.resources[Resource::Cpu].unwrap();
+    assert_eq!((cpu.boundary, cpu.boundary_type), (10.0, BoundaryType::PercentageOfMax));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+/// Each wrong text with all that its message has to say.
+#[test]
+fn errors_name_file_line_key_value_and_what_would_be_right() {
+    let container = "[[container]]\nname = \"a\"\nguard = true\n[container.cpu]\n";
+    let cases: &[(&str, &[&str])] = &[
+        ("\n[guardian]\nwindow = { cpu = \"5 parsecs\" }", &["agent.toml:3: guardian.window.cpu = \"5 parsecs\": ", "100ms"]),
+        ("guardian.window.cpu = 0.001", &["agent.toml:1: guardian.window.cpu = 0.001: ", "from 10ms to 3600s"]),
+        ("guardian.window.cpu = 3601", &["guardian.window.cpu = 3601"]),
+        ("guardian.window.cpu = nan", &["guardian.window.cpu = nan"]),
+        ("guardian.window = \"100ms\"", &["guardian.window = \"100ms\"", "[guardian.window]"]),
+        ("[guardian]\nwindw = 1", &["agent.toml:2: guardian.windw: unknown key", "did you mean \"window\"?"]),
+        ("[guardin]", &["agent.toml:1: guardin: unknown key", "\"guardian\""]),
+        ("[agent]\ncolour = 1", &["agent.colour: unknown key; known here are on_death"]),
+        ("guardian.active = \"yes\"", &["guardian.active = \"yes\": expected true or false"]),
+        ("guardian.profile = \"fast\"", &["guardian.profile = \"fast\": expected one of \"classic\", \"responsive\""]),
+        ("guardian.guardable = [\"cpu\", \"gpu\"]", &["guardian.guardable = \"gpu\": unknown resource \"gpu\"; known are cpu"]),
+        ("guardian.guardable = \"cpu\"", &["guardian.guardable = \"cpu\": expected a list"]),
+        ("guardian.rules = \"rules.json\"", &["guardian.rules = \"rules.json\": expected an absolute path"]),
+        ("guardian.event_timeout = -1", &["guardian.event_timeout = -1"]),
+        ("scaler.period = \"2s\"", &["scaler.period = \"2s\"", "from 1ms to 1s"]),
+        ("scaler.burst = 1.5", &["scaler.burst = 1.5: expected a number from 0 to 1"]),
+        ("scaler.core_distribution = \"Group\"", &["scaler.core_distribution = \"Group\"", "Group_PP_LL", "Spread_PP_LL"]),
+        ("agent.realtime_priority = 100", &["agent.realtime_priority = 100: expected a whole number from 0 to 99"]),
+        ("agent.realtime_priority = 1.5", &["agent.realtime_priority = 1.5"]),
+        ("host.never_guard = [\"a[\"]", &["host.never_guard = \"a[\": expected a glob"]),
+        ("host.max.cpu = \"400\"", &["host.max.cpu = \"400\": expected a number"]),
+        ("host.max.cpus = 400", &["host.max.cpus: unknown key; did you mean \"cpu\"?"]),
+        ("[[discovery.pattern]]\npath = \"(\"", &["agent.toml:2: discovery.pattern.path = \"(\": expected a regular expression"]),
+        ("[[discovery.pattern]]\npath = \"x(.*)\"", &["expected a group (?<name>..)"]),
+        ("[[discovery.pattern]]", &["agent.toml:1: discovery.pattern.path: is missing"]),
+        ("discovery.engines = [\"rkt\"]", &["discovery.engines = \"rkt\": expected one of \"lxc\""]),
+        ("api.listen = \"localhost\"", &["api.listen = \"localhost\"", "127.0.0.1:8000", "\"off\""]),
+        ("api.listen = \"0.0.0.0:8000\"", &["api.listen = \"0.0.0.0:8000\"", "token_file has to be set"]),
+        (
+            "[api]\nlisten = \"10.0.0.1:80\"\ntoken_file = \"/t\"\nopen_writes = true",
+            &["agent.toml:4: api.open_writes = true: only with a loopback address"],
+        ),
+        ("[[container]]\nguard = false", &["agent.toml:1: container.name: is missing: select by at least one"]),
+        ("[[container]]\nname = \"a\"\nguard = \"maybe\"", &["container.guard = \"maybe\": expected true, false or \"advise\""]),
+        ("[[container]]\nname = \"a\"\nguard = true", &["container.guard = true: needs a table"]),
+        ("[container]\nname = \"a\"", &["container = ", "expected tables, each headed [[container]]"]),
+        (&format!("{container}min = 5"), &["agent.toml:4: container.cpu.max: is missing"]),
+        (&format!("{container}max = 5"), &["container.cpu.min: is missing"]),
+        (&format!("{container}min = 60\nmax = 50"), &["agent.toml:5: container.cpu.min = 60: is above max = 50"]),
+        (&format!("{container}min = -1\nmax = 50"), &["container.cpu.min = -1: expected a number from 0 upwards"]),
+        (&format!("{container}min = 0\nmax = 0"), &["container.cpu.max = 0: expected at least 1"]),
+        (&format!("{container}min = 0\nmax = 50\nboundary = 51"), &["container.cpu.boundary = 51: expected up to max = 50"]),
+        (
+            &format!("{container}min = 0\nmax = 500\nboundary = 101\nboundary_type = \"percentage_of_max\""),
+            &["agent.toml:7: container.cpu.boundary = 101: expected a percentage up to 100"],
+        ),
+        (&format!("{container}min = 0\nmax = 50\nboundary_type = \"absolute\""), &["needs boundary beside it"]),
+        (&format!("{container}min = 0\nmax = 50\nboundary_type = \"percent\""), &["expected one of \"absolute\""]),
+        ("a = = 1", &["agent.toml:1: not valid TOML"]),
+        ("[agent]\n[agent]", &["agent.toml:2: not valid TOML"]),
+    ];
+    for (text, parts) in cases {
+        let message = refused(text);
+        for part in *parts {
+            assert!(message.contains(part), "{text}\nsays: {message}\nexpected: {part}");
+        }
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_files_order() {
+    let message = refused("[scaler]\nburst = 2\nperiod = 0\n[guardian]\nactiv = true\nevent_timeout = \"\"");
+    let lines: Vec<_> = message.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(lines, ["agent.toml:2", "agent.toml:3", "agent.toml:5", "agent.toml:6"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = Config::load(Path::new("/nowhere/agent.toml")).unwrap_err();
+    assert!(matches!(error, ConfigError::Unreadable { .. }));
+    assert!(error.to_string().contains("/nowhere/agent.toml"), "{error}");
+}
+
+#[test]
+fn what_will_hardly_be_meant_is_warned_of() {
+    let container = "[[container]]\nname = \"a\"\nguard = true\n";
+    let cases = [
+        ("guardian.window.cpu = 20".to_owned(), "the rules for cpu count 6 windows of 20s, which takes 120s"),
+        (format!("{container}mem = {{ min = 64, max = 640 }}"), "number 1: mem is not guarded, since guardian.guardable"),
+        (format!("{container}net = {{ min = 1, max = 10 }}"), "net is read and reported, but not scaled"),
+        (
+            format!("{container}cpu = {{ min = 50, max = 100, boundary = 25 }}"),
+            "cpu can never be lowered: min + 2 x boundary is 100",
+        ),
+        (format!("{container}engine = \"systemd\"\ncpu = {{ min = 5, max = 100 }}"), "discovery.engines does not look for"),
+    ];
+    for (text, part) in cases {
+        let warnings = parse(&text).warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(part), "{text}: {warnings:?}");
+    }
+}

@@ -1,0 +1,80 @@
+//! What a checked config says that will hardly be what its writer wants.
+
+use std::time::Duration;
+
+use headroom_model::policy::thresholds::BoundaryType;
+use headroom_model::resource::Resource;
+
+use super::{Config, ContainerRule, Guardian, Profile, ResourceRule};
+use crate::containers::Engine;
+use crate::status::GuardMode;
+
+/// One sentence each, in the file's order.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings: Vec<String> = timeouts(&config.guardian).collect();
+    for (i, rule) in config.containers.iter().enumerate().filter(|(_, rule)| rule.guard != GuardMode::Off) {
+        let who = format!("[[container]] number {}", i + 1);
+        warnings.extend(of_rule(config, rule).into_iter().map(|warning| format!("{who}: {warning}")));
+    }
+    warnings
+}
+
+/// How many windows with an event the profile's slowest rule for a resource counts.
+fn windows_counted(profile: Profile, resource: Resource) -> u32 {
+    match (profile, resource) {
+        (Profile::Responsive, _) => 3,
+        (Profile::Classic, Resource::Mem) => 8,
+        (Profile::Classic, _) => 6,
+    }
+}
+
+/// Rules of the user's own are judged where they are read.
+fn timeouts(guardian: &Guardian) -> impl Iterator<Item = String> {
+    let judged = guardian.guardable.iter().filter(|_| guardian.rules.is_none());
+    judged.filter_map(|&resource| {
+        let counted = windows_counted(guardian.profile, resource);
+        let needed: Duration = guardian.window[resource] * counted;
+        (guardian.event_timeout < needed).then(|| {
+            format!(
+                "guardian.event_timeout = {:?} is too short: the rules for {resource} count {counted} windows of {:?}, which takes {needed:?}",
+                guardian.event_timeout, guardian.window[resource],
+            )
+        })
+    })
+}
+
+fn of_rule(config: &Config, rule: &ContainerRule) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(engine) = rule.engine
+        && engine != Engine::Custom
+        && !config.discovery.engines.contains(&engine)
+    {
+        warnings.push(format!("selects engine {engine:?}, which discovery.engines does not look for"));
+    }
+    for (resource, wanted) in rule.resources.present().filter(|(_, wanted)| wanted.guard) {
+        if !matches!(resource, Resource::Cpu | Resource::Mem) {
+            warnings.push(format!("{resource} is read and reported, but not scaled by this version"));
+        } else if !config.guardian.guardable.contains(&resource) {
+            warnings.push(format!("{resource} is not guarded, since guardian.guardable does not name it"));
+        }
+        if lowest(wanted) >= wanted.max {
+            warnings.push(format!(
+                "{resource} can never be lowered: min + 2 x boundary is {}, and max is {}",
+                lowest(wanted),
+                wanted.max
+            ));
+        }
+    }
+    warnings
+}
+
+/// How low an idle container's limit gets: `min + 2 x margin`.
+fn lowest(rule: &ResourceRule) -> f64 {
+    let margin = match rule.boundary_type {
+        BoundaryType::Absolute => rule.boundary,
+        BoundaryType::PercentageOfMax => (rule.max * rule.boundary / 100.0).floor(),
+        // Shrinks with the limit.
+        BoundaryType::PercentageOfCurrent => 1.0,
+    };
+    2.0f64.mul_add(margin.max(1.0), rule.min)
+}
