@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 
-use crate::cgroup::{Cgroup, CgroupError, CpuClock, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, Throttling};
+use headroom_model::limit::Limit;
+
+use crate::cgroup::{
+    Cgroup, CpuClock, CpuLimit, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, ThrottleClock, Throttling,
+};
 use crate::clock;
 use crate::containers::{Container, Discovered};
 
@@ -31,10 +35,14 @@ pub struct Reading {
     pub throttling: Option<Throttling>,
     /// Memory used and its limits.
     pub memory: Option<MemoryReading>,
+    /// Its own CPU limit.
+    pub cpu_limit: Option<CpuLimit>,
+    /// The CPU limit that counts: its own, or a tighter one above, or its CPUs.
+    pub effective_cpu: Option<Limit>,
     /// cpuset, configured and effective.
     pub cpusets: Option<CpuSets>,
-    /// Bytes read and written, and limits.
-    pub disk: Option<DiskReading>,
+    /// Bytes read and written, and limits, by device.
+    pub disks: Option<Vec<DiskReading>>,
     /// Bytes in and out.
     pub net: Option<NetReading>,
 }
@@ -123,6 +131,7 @@ impl Meter {
 struct Target {
     cgroup: Arc<Cgroup>,
     cpu_clock: Option<CpuClock>,
+    throttle_clock: Option<ThrottleClock>,
     follow_cpu: bool,
     follow_mem: bool,
 }
@@ -166,17 +175,18 @@ impl State {
     fn appeared(&mut self, container: Arc<Container>) {
         let cgroup = match self.hierarchies.open(&container.path) {
             Ok(cgroup) if cgroup.id() == container.cgroup_id => Arc::new(cgroup),
-            // Gone again, or made anew: discovery tells of that too.
-            Ok(_) | Err(CgroupError::Gone { .. }) => return,
+            // Made anew: discovery tells of that too.
+            Ok(_) => return,
+            Err(e) if e.is_gone() => return,
             Err(e) => {
                 tracing::warn!(container = container.name, "cannot be opened: {e}");
                 return;
             }
         };
-        let cpu_clock = cgroup.cpu_clock().ok();
-        let target = Target { cgroup: Arc::clone(&cgroup), cpu_clock, follow_cpu: true, follow_mem: true };
-        let first = Box::new(read(container.cgroup_id, &target, true));
-        self.targets.insert(container.cgroup_id, Target { follow_cpu: false, follow_mem: false, ..target });
+        let mut target =
+            Target { cgroup: Arc::clone(&cgroup), cpu_clock: None, throttle_clock: None, follow_cpu: false, follow_mem: false };
+        let first = Box::new(read(container.cgroup_id, &mut target, true));
+        self.targets.insert(container.cgroup_id, target);
         (self.tell)(News::Appeared { container, cgroup, first });
     }
 
@@ -191,7 +201,7 @@ impl State {
         let turn = self.turn % TURNS;
         let readings: Vec<_> = self
             .targets
-            .iter()
+            .iter_mut()
             .filter_map(|(&id, target)| {
                 let whole = id % TURNS == turn;
                 (whole || target.follow_cpu || target.follow_mem).then(|| read(id, target, whole))
@@ -204,17 +214,24 @@ impl State {
 }
 
 /// Reads what is followed, or everything. A file that is not there, or a container that goes meanwhile, is no reading.
-fn read(cgroup_id: u64, target: &Target, whole: bool) -> Reading {
+fn read(cgroup_id: u64, target: &mut Target, whole: bool) -> Reading {
     let cgroup = &target.cgroup;
+    // An engine makes a container's cgroups one hierarchy after the other: what is not there yet is tried again.
+    if whole {
+        target.cpu_clock = target.cpu_clock.take().or_else(|| cgroup.cpu_clock().ok());
+        target.throttle_clock = target.throttle_clock.take().or_else(|| cgroup.throttle_clock().ok());
+    }
     let (cpu, mem) = (whole || target.follow_cpu, whole || target.follow_mem);
     Reading {
         cgroup_id,
         at_ns: clock::monotonic_ns(),
         cpu_time: target.cpu_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
-        throttling: cpu.then(|| cgroup.throttling().ok()).flatten(),
+        throttling: target.throttle_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         memory: mem.then(|| cgroup.memory().ok()).flatten(),
-        cpusets: whole.then(|| cgroup.cpusets().ok()).flatten(),
-        disk: whole.then(|| cgroup.disk().ok()).flatten(),
-        net: whole.then(|| cgroup.net().ok()).flatten(),
+        cpu_limit: whole.then(|| cgroup.cpu_limit().ok()).flatten(),
+        effective_cpu: whole.then(|| cgroup.effective_cpu_limit().ok()).flatten(),
+        cpusets: whole.then(|| cgroup.cpuset().ok()).flatten(),
+        disks: whole.then(|| cgroup.disk().ok()).flatten(),
+        net: whole.then(|| cgroup.net().ok()).flatten().flatten(),
     }
 }
