@@ -1,7 +1,5 @@
 //! The only code that opens cgroupfs: v1, v2 and hybrid behind one type.
 
-pub mod tree;
-
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +7,7 @@ use std::path::PathBuf;
 use headroom_model::limit::Limit;
 
 /// A cgroup's place, relative to its hierarchy's root, without a leading slash: `lxc.payload.cont0`. The root itself is "".
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct CgroupPath(String);
 
@@ -24,18 +22,6 @@ impl CgroupPath {
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The cgroup called `name` directly below; `None` where that is no name.
-    pub fn child(&self, name: &str) -> Option<Self> {
-        let sound = !matches!(name, "" | "." | "..") && !name.contains('/');
-        sound.then(|| Self(if self.0.is_empty() { name.to_owned() } else { format!("{}/{name}", self.0) }))
-    }
-
-    /// The cgroup directly above and the name below it; `None` for the root.
-    pub fn split(&self) -> Option<(Self, &str)> {
-        let (parent, name) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
-        (!name.is_empty()).then(|| (Self(parent.to_owned()), name))
     }
 }
 
