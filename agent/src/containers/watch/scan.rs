@@ -59,7 +59,7 @@ impl Scanner {
             watched: HashMap::new(),
             unwatched: BTreeSet::new(),
             polling: false,
-            root: CgroupPath::default(),
+            root: CgroupPath::root(),
             stats: Stats::default(),
         }
     }
@@ -202,10 +202,10 @@ impl Scanner {
     }
 
     fn enter(&mut self, path: &CgroupPath, id: u64) {
-        if let Some((parent, name)) = path.split() {
+        if let Some(parent) = path.parent() {
             // One whose parent is not known is found with its parent.
             let Some(parent) = self.nodes.get_mut(&parent) else { return };
-            parent.children.insert(name.to_owned());
+            parent.children.insert(name_of(path).to_owned());
         }
         let container = self.recogniser.recognise(path).map(|found| self.registry.add(&found, path, id));
         self.nodes.insert(path.clone(), Node { id, watch: None, container, children: BTreeSet::new() });
@@ -221,10 +221,8 @@ impl Scanner {
             path.child(&name).inspect(|child| self.leave(child));
         }
         let Some(node) = self.nodes.remove(path) else { return };
-        if let Some((parent, name)) = path.split()
-            && let Some(parent) = self.nodes.get_mut(&parent)
-        {
-            parent.children.remove(name);
+        if let Some(parent) = path.parent().and_then(|parent| self.nodes.get_mut(&parent)) {
+            parent.children.remove(name_of(path));
         }
         self.unwatched.remove(path);
         self.unwatch(node.watch);
@@ -273,6 +271,10 @@ impl Scanner {
             self.look_at(&path);
         }
     }
+}
+
+fn name_of(path: &CgroupPath) -> &str {
+    path.as_str().rsplit('/').next().unwrap_or_default()
 }
 
 #[cfg(test)]
