@@ -19,6 +19,7 @@ mod memory;
 mod mountinfo;
 mod net;
 mod text;
+pub mod tree;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
