@@ -143,11 +143,82 @@ pub enum CgroupError {
     },
 }
 
+impl CgroupError {
+    /// Whether it says that the cgroup is no longer there.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone { .. })
+    }
+}
+
+/// All cgroup hierarchies that are mounted.
+#[derive(Clone, Debug)]
+pub struct Hierarchies(Mode);
+
+impl Hierarchies {
+    /// Those of this host.
+    pub fn probe() -> Result<Self, CgroupError> {
+        let at = |place: &str| std::path::Path::new("/sys/fs/cgroup").join(place).exists();
+        Ok(Self(match (at("cgroup.controllers"), at("unified")) {
+            (true, _) => Mode::V2,
+            (_, true) => Mode::Hybrid,
+            _ => Mode::V1,
+        }))
+    }
+
+    /// Which interfaces there are.
+    pub fn mode(&self) -> Mode {
+        self.0
+    }
+
+    /// Opens a cgroup.
+    pub fn open(&self, path: &CgroupPath) -> Result<Cgroup, CgroupError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let [cpu, time] = match self.0 {
+            Mode::V2 => ["", "/cpu.stat"],
+            _ => ["cpu/", "/cpuacct.usage"],
+        };
+        let root = "/sys/fs/cgroup/";
+        let dir = PathBuf::from(format!("{root}{cpu}{}", path.as_str()));
+        let id = dir.metadata().map_err(|_| CgroupError::Gone { path: path.clone() })?.ino();
+        let time = PathBuf::from(format!("{root}{}{}{time}", if cpu.is_empty() { "" } else { "cpuacct/" }, path.as_str()));
+        Ok(Cgroup { path: path.clone(), id, time })
+    }
+}
+
+/// A cgroup's CPU time, over a kept file.
+#[derive(Debug)]
+pub struct CpuClock {
+    path: CgroupPath,
+    name: PathBuf,
+    file: std::fs::File,
+}
+
+impl CpuClock {
+    /// Reads it.
+    pub fn read(&self) -> Result<CpuTime, CgroupError> {
+        use std::os::unix::fs::FileExt as _;
+        let mut text = [0; 512];
+        let len = self.file.read_at(&mut text, 0).map_err(|source| match source.raw_os_error() {
+            Some(libc_enodev) if libc_enodev == nix::errno::Errno::ENODEV as i32 => CgroupError::Gone { path: self.path.clone() },
+            _ => CgroupError::Read { file: self.name.clone(), source },
+        })?;
+        let text = String::from_utf8_lossy(&text[..len]).into_owned();
+        let number = |text: &str| text.trim().parse::<u64>().ok();
+        let total_us = match text.lines().next().and_then(|line| line.strip_prefix("usage_usec ")) {
+            Some(us) => number(us),
+            None => number(&text).map(|ns| ns / 1000),
+        };
+        let total_us = total_us.ok_or_else(|| CgroupError::Parse { file: self.name.clone(), text, expected: "CPU time" })?;
+        Ok(CpuTime { total_us, ..CpuTime::default() })
+    }
+}
+
 /// One cgroup, over all the hierarchies that it is in: kept directory handles, files opened relative to them.
 #[derive(Debug)]
 pub struct Cgroup {
     path: CgroupPath,
     id: u64,
+    time: PathBuf,
 }
 
 impl Cgroup {
@@ -159,5 +230,11 @@ impl Cgroup {
     /// The kernel's id of it in the hierarchy of the cpu controller: its directory's inode, what the eBPF side sees.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Its CPU time, for reading often.
+    pub fn cpu_clock(&self) -> Result<CpuClock, CgroupError> {
+        let file = std::fs::File::open(&self.time).map_err(|source| CgroupError::Read { file: self.time.clone(), source })?;
+        Ok(CpuClock { path: self.path.clone(), name: self.time.clone(), file })
     }
 }
