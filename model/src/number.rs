@@ -57,7 +57,6 @@ pub mod option {
     use super::{Deserialize, Deserializer, Error, Serializer, Value, lenient};
 
     /// Writes a number plainly.
-    #[expect(clippy::ref_option, reason = "serde's signature")]
     pub fn serialize<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
         match number {
             Some(number) => super::serialize(number, serializer),

@@ -135,7 +135,11 @@ impl Guardian {
             delay: S.number(config, "WINDOW_DELAY")?,
             event_timeout: S.number(config, "EVENT_TIMEOUT")?,
             guardable: names.iter().filter_map(|n| n.as_str()?.parse().ok()).collect(),
-            guards: if S.value(config, "STRUCTURE_GUARDED")? == json!("application") { Guards::Applications } else { Guards::Containers },
+            guards: if S.value(config, "STRUCTURE_GUARDED")? == json!("application") {
+                Guards::Applications
+            } else {
+                Guards::Containers
+            },
             rejudge: S.flag(config, "REJUDGE")?,
         })
     }

@@ -90,7 +90,6 @@ impl Numeric {
 mod numeric {
     use super::{Deserialize, Deserializer, Numeric, Serialize, Serializer, Value, number};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: Serializer>(number: &Numeric, serializer: S) -> Result<S::Ok, S::Error> {
         match number {
             Numeric::Missing => serializer.serialize_none(),

@@ -210,7 +210,10 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, policy, up, down, usage, current, upper, lower, .. } = self;
         let least = if self.early { ">= " } else { "" };
-        write!(f, "{rule} ({policy}): {up} up, {down} down; usage {least}{usage:.2}, limit {current}, upper {upper}, lower {lower}")
+        write!(
+            f,
+            "{rule} ({policy}): {up} up, {down} down; usage {least}{usage:.2}, limit {current}, upper {upper}, lower {lower}"
+        )
     }
 }
 
@@ -301,7 +304,12 @@ impl Guardian {
                         continue;
                     }
                     match rules.holds(&rule.logic, usages, arena) {
-                        Ok(true) => out.events.push(Raised { resource, direction: rule.direction, count: rule.count, rule: rule.name.clone() }),
+                        Ok(true) => out.events.push(Raised {
+                            resource,
+                            direction: rule.direction,
+                            count: rule.count,
+                            rule: rule.name.clone(),
+                        }),
                         Ok(false) => {}
                         Err(why) => out.problems.push(Problem { name: rule.name.to_string(), why }),
                     }
@@ -323,9 +331,18 @@ impl Guardian {
     ///
     /// Returns whether it was judged: true if all that the end would decide is certain. Otherwise nothing has changed and the
     /// end will decide. `out` is cleared first. The subject's `usage` of the resource stays as it was.
-    pub fn judge_early(&mut self, subject: &mut Subject, resource: Resource, certain: f64, end: f64, out: &mut Judgement) -> bool {
+    pub fn judge_early(
+        &mut self,
+        subject: &mut Subject,
+        resource: Resource,
+        certain: f64,
+        end: f64,
+        out: &mut Judgement,
+    ) -> bool {
         out.clear();
-        let Some(guarded) = subject.resources[resource].as_mut().filter(|g| !g.window.judged && g.current.is_some()) else { return false };
+        let Some(guarded) = subject.resources[resource].as_mut().filter(|g| !g.window.judged && g.current.is_some()) else {
+            return false;
+        };
         guarded.refresh();
         let usage = guarded.usage.replace(certain);
         let judged = self.judge_certain(subject, resource, end, out);
@@ -422,12 +439,16 @@ impl Case<'_> {
         true
     }
 
-    fn request(&self, guarded: &Guarded, rule: &super::rules::RequestRule, (up, down): (f64, f64), basis: Basis) -> Option<Request> {
+    fn request(
+        &self,
+        guarded: &Guarded,
+        rule: &super::rules::RequestRule,
+        (up, down): (f64, f64),
+        basis: Basis,
+    ) -> Option<Request> {
         let (usage, current, thresholds, margin) = (guarded.usage?, guarded.counted()?, guarded.thresholds?, guarded.margin()?);
         let untrimmed = amount::wanted(rule.policy, usage, current, thresholds, margin);
         let amount = amount::trimmed(untrimmed, current, thresholds.lower, guarded.bounds.min, guarded.bounds.max);
-        #[expect(clippy::float_cmp_const, reason = "the policy asks for exactly 0")]
-        let nothing = amount == 0.0;
         let why = || Why {
             rule: rule.name.clone(),
             policy: rule.policy,
@@ -440,7 +461,7 @@ impl Case<'_> {
             lower: thresholds.lower,
             untrimmed,
         };
-        (!nothing).then(|| Request {
+        (amount != 0.0).then(|| Request {
             structure: self.structure.clone(),
             resource: self.resource,
             field: Field::Current,

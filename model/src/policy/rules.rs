@@ -129,7 +129,9 @@ impl RuleSet {
     /// The request rules that can hardly ever fire with these windows (in s, per resource) and this event timeout (in s): it must
     /// outlast the windows that they count. For a warning.
     pub fn unreachable(&self, window: &PerResource<f64>, event_timeout: f64) -> impl Iterator<Item = &Need> {
-        self.needs.iter().filter(move |need| need.windows.is_none_or(|n| f64::from(n) * window[need.resource] >= event_timeout && n > 1))
+        self.needs
+            .iter()
+            .filter(move |need| need.windows.is_none_or(|n| f64::from(n) * window[need.resource] >= event_timeout && n > 1))
     }
 
     /// Whether any active rule concerns a resource.
@@ -149,7 +151,11 @@ impl RuleSet {
 impl fmt::Debug for RuleSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |r: Resource| {
-            self.events[r].iter().map(|e| e.name.clone()).chain(self.requests[r].iter().map(|q| q.name.clone())).collect::<Vec<_>>()
+            self.events[r]
+                .iter()
+                .map(|e| e.name.clone())
+                .chain(self.requests[r].iter().map(|q| q.name.clone()))
+                .collect::<Vec<_>>()
         };
         f.debug_struct("RuleSet")
             .field("rules", &Resource::ALL.map(names))

@@ -69,7 +69,7 @@ fn worked_table() {
         assert_eq!((names.as_slice(), amounts.len()), (events, 0), "usage {usage}");
     }
     let mut up = subject(200.0);
-    assert_eq!(window(&mut guardian, &mut up, 0.0, 176.0).1, []);
+    assert_eq!(window(&mut guardian, &mut up, 0.0, 176.0).1, [0.0; 0]);
     assert_eq!(window(&mut guardian, &mut up, 10.0, 176.0), (vec!["CpuBottleneck"], vec![75.0]));
     assert_eq!(cpu(&up).current, Some(275.0));
     assert_eq!(cpu(&up).thresholds(), Some(Thresholds { upper: 250.0, lower: 225.0 }));
@@ -78,7 +78,7 @@ fn worked_table() {
     assert_eq!(window(&mut guardian, &mut near, 10.0, 390.0).1, [20.0]);
     let mut idle = subject(200.0);
     for n in 0..5 {
-        assert_eq!(window(&mut guardian, &mut idle, f64::from(n) * 10.0, 20.0).1, []);
+        assert_eq!(window(&mut guardian, &mut idle, f64::from(n) * 10.0, 20.0).1, [0.0; 0]);
     }
     assert_eq!(window(&mut guardian, &mut idle, 50.0, 20.0).1, [-100.0]);
     assert_eq!(cpu(&idle).current, Some(100.0), "min + 2 m");

@@ -70,11 +70,18 @@ fn event_rule(document: &Document, engine: &Engine) -> Result<(Resource, EventRu
 
 fn request_rule(document: &Document, engine: &Engine) -> Result<(Resource, RequestRule), String> {
     let (resource, logic) = head(document, engine)?;
-    let remove = document.events_to_remove.get("events_to_remove")?.ok_or("events_to_remove is missing, expected how many events it consumes")?;
+    let remove = document
+        .events_to_remove
+        .get("events_to_remove")?
+        .ok_or("events_to_remove is missing, expected how many events it consumes")?;
     if remove < 0.0 || remove.fract() != 0.0 {
         return Err(format!("events_to_remove is {remove}, expected a whole number, 0 or more"));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and not negative, and a float cast saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and not negative, and a float cast saturates"
+    )]
     let remove = remove as usize;
     let priority = document.priority.get("priority")?.unwrap_or(0.0);
     Ok((resource, RequestRule { name: Arc::from(document.name.as_str()), logic, policy: policy(document)?, remove, priority }))
@@ -128,7 +135,7 @@ fn policy(document: &Document) -> Result<Policy, String> {
             let fits = match direction {
                 Some(Direction::Up) => factor > 1.0,
                 Some(Direction::Down) => factor > 0.0 && factor < 1.0,
-                None => factor > 0.0 && (factor < 1.0 || factor > 1.0),
+                None => factor > 0.0 && (factor - 1.0).abs() > 0.0,
             };
             let expected = "more than 1 for a rule that scales up, between 0 and 1 for one that scales down";
             fits.then_some(Policy::Multiplicative(factor)).ok_or_else(|| format!("factor is {factor}, expected {expected}"))

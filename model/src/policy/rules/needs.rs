@@ -19,7 +19,9 @@ impl Counts {
         match (operator.as_str(), parts) {
             ("and", parts) => parts.iter().map(Self::of).fold(Self::default(), Self::both),
             ("or", [first, others @ ..]) => others.iter().map(Self::of).fold(Self::of(first), Self::cheaper),
-            (">=" | "==" | "===", [var, Value::Number(n)]) | ("<=" | "==" | "===", [Value::Number(n), var]) => Self::asked(var, n, 0.0),
+            (">=" | "==" | "===", [var, Value::Number(n)]) | ("<=" | "==" | "===", [Value::Number(n), var]) => {
+                Self::asked(var, n, 0.0)
+            }
             (">", [var, Value::Number(n)]) | ("<", [Value::Number(n), var]) => Self::asked(var, n, 1.0),
             _ => Self::default(),
         }

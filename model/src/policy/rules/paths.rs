@@ -40,7 +40,11 @@ impl Reads {
 
     fn walk(&mut self, expression: &Value) {
         match expression {
-            Value::Array(items) => items.iter().for_each(|item| self.walk(item)),
+            Value::Array(items) => {
+                for item in items {
+                    self.walk(item);
+                }
+            }
             Value::Object(map) => {
                 for (operator, arguments) in map {
                     match operator.as_str() {
@@ -59,11 +63,12 @@ impl Reads {
         match arguments {
             Value::String(path) => self.needed.push(path.clone()),
             Value::Array(items) => match items.as_slice() {
-                [] => self.dynamic = true,
                 [Value::String(path)] => self.needed.push(path.clone()),
                 [Value::String(path), default @ ..] => {
                     self.asked.push(path.clone());
-                    default.iter().for_each(|d| self.walk(d));
+                    for value in default {
+                        self.walk(value);
+                    }
                 }
                 _ => self.dynamic = true,
             },
@@ -86,7 +91,11 @@ impl Reads {
     fn asked_for(&mut self, arguments: &Value) {
         match arguments {
             Value::String(path) => self.asked.push(path.clone()),
-            Value::Array(items) => items.iter().for_each(|item| self.asked_for(item)),
+            Value::Array(items) => {
+                for item in items {
+                    self.asked_for(item);
+                }
+            }
             Value::Object(_) => self.dynamic = true,
             _ => {}
         }

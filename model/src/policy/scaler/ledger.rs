@@ -106,7 +106,9 @@ impl Ledger {
 
     /// Takes into account what was written: the limit as read back.
     pub fn account(&mut self, grant: &Grant, read_back: f64) {
-        let Some(entry) = self.entries.get_mut(&grant.request.structure).and_then(|e| e[grant.request.resource].as_mut()) else { return };
+        let Some(entry) = self.entries.get_mut(&grant.request.structure).and_then(|e| e[grant.request.resource].as_mut()) else {
+            return;
+        };
         entry.limit = Limit::At(read_back);
         if let (Field::Max, Some(share), Some(max)) = (grant.request.field, &mut entry.share, grant.max) {
             share.max = max;

@@ -27,7 +27,7 @@ pub enum Group {
     /// Of one resource, field, direction and priority: what is short is split between them.
     Split(SmallVec<[Request; 2]>),
     /// Two that are done whole or not at all: the one that gives, the one that takes.
-    Pair(Box<[Request; 2]>),
+    Pair([Request; 2]),
 }
 
 /// Why a request was dropped before it was considered.
@@ -153,7 +153,11 @@ fn together(requests: &[Request], ledger: &Ledger) -> SmallVec<[Grant; 2]> {
 /// Splits what is free between the grants `of` these indices.
 fn ration(of: &SmallVec<[usize; 4]>, free: f64, targets: &[Result<Target, Refusal>], grants: &mut [Grant]) {
     let targets: SmallVec<[(usize, Target); 4]> = of.iter().filter_map(|i| Some((*i, targets[*i].ok()?))).collect();
-    let want = |t: &Target| Want { amount: t.to - t.from, urgent: (t.share.min - t.from).clamp(0.0, t.to - t.from), weight: t.share.weight };
+    let want = |t: &Target| Want {
+        amount: t.to - t.from,
+        urgent: (t.share.min - t.from).clamp(0.0, t.to - t.from),
+        weight: t.share.weight,
+    };
     let wants: SmallVec<[Want; 4]> = targets.iter().map(|(_, t)| want(t)).collect();
     for (((i, target), want), given) in targets.iter().zip(&wants).zip(split(free, &wants)) {
         if given < want.amount {

@@ -35,7 +35,7 @@ pub fn batches(requests: impl IntoIterator<Item = Request>, now: f64, timeout: f
                 Some(at) => {
                     let second = kept.remove(at);
                     let pair = if first.direction() == Direction::Down { [first, second] } else { [second, first] };
-                    plan.groups.push(Group::Pair(Box::new(pair)));
+                    plan.groups.push(Group::Pair(pair));
                 }
             }
             continue;
