@@ -46,6 +46,7 @@ pub(super) struct Entry {
     pub(super) subject: Subject,
     /// Resources with a write in flight on a writer thread: not judged meanwhile.
     pub(super) in_flight: ResourceSet,
+    pub(super) retry: Retry,
     /// When a write of its memory limit finished last: readings that began before are stale.
     pub(super) memory_written_ns: u64,
     /// `used_ns` when the CPU window opened.
@@ -53,15 +54,85 @@ pub(super) struct Entry {
     /// Mean of the last window, guarded or not.
     pub(super) usage: PerResource<Option<f64>>,
     pub(super) areas: PerResource<Areas>,
-    /// The reading before the last, of what only differences tell.
-    pub(super) before: Option<Box<Reading>>,
+    /// The first reading.
+    pub(super) began: Box<Reading>,
     /// The last of each part of a reading.
     pub(super) last: Box<Reading>,
-    /// When memory, disks and network were last held against each other, for means.
     pub(super) audit: Audit,
 }
 
+/// When a resource may be tried again after the kernel refused a write.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Retry {
+    not_before: f64,
+    pause: f64,
+}
+
+impl Retry {
+    pub(super) fn failed(&mut self, now: f64, (first, most): (f64, f64)) {
+        self.pause = (self.pause * 2.0).clamp(first, most);
+        self.not_before = now + self.pause;
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl Entry {
+    pub(super) fn new(container: Arc<Container>, cgroup: Arc<Cgroup>, first: Box<Reading>) -> Self {
+        let name: Arc<str> = container.name.as_str().into();
+        Self {
+            subject: Subject::new(name.clone()),
+            name,
+            container,
+            cgroup,
+            slot: None,
+            rule: None,
+            phase: Phase::Watched,
+            notes: Vec::new(),
+            quota: None,
+            cpu: first.cpu_limit,
+            record: None,
+            in_flight: ResourceSet::NONE,
+            retry: Retry::default(),
+            memory_written_ns: 0,
+            opened_ns: None,
+            usage: PerResource::default(),
+            areas: PerResource::default(),
+            began: first.clone(),
+            last: first,
+            audit: Audit::default(),
+        }
+    }
+
+    /// Whether a window of this resource is judged now.
+    pub(super) fn may_judge(&self, resource: Resource, now: f64) -> bool {
+        self.phase == Phase::Guarded
+            && self.subject.resources[resource].is_some()
+            && !self.in_flight.contains(resource)
+            && now >= self.retry.not_before
+    }
+
+    /// Adds `seconds` under the limits that stand. What is used is the kernel's own count, where it has one.
+    pub(super) fn account(&mut self, seconds: f64, host_cpu: Option<f64>) {
+        for resource in [Resource::Cpu, Resource::Mem] {
+            let guarded = self.subject.resources[resource].as_ref();
+            let host = if resource == Resource::Cpu { host_cpu } else { None };
+            let limit = guarded.and_then(|g| g.current).or(self.in_force(resource).amount());
+            let area = &mut self.areas[resource];
+            area.allocated += limit.or(host).unwrap_or(0.0) * seconds;
+            area.reserved += guarded.map(|g| g.bounds.max).or(limit).or(host).unwrap_or(0.0) * seconds;
+            if resource == Resource::Mem || self.last.cpu_time.is_none() {
+                area.used += self.usage[resource].unwrap_or(0.0) * seconds;
+            }
+        }
+        if let (Some(first), Some(last)) = (self.began.cpu_time, self.last.cpu_time) {
+            // 100 shares are a core: a second of CPU time is 100 share-seconds.
+            self.areas[Resource::Cpu].used = last.total_us.saturating_sub(first.total_us) as f64 / 1e4;
+        }
+    }
+
     pub(super) fn guard(&self) -> GuardMode {
         self.rule.as_ref().map_or(GuardMode::Off, |rule| rule.guard)
     }
@@ -75,7 +146,7 @@ impl Entry {
     pub(super) fn applied(&self, resource: Resource) -> Limit {
         match resource {
             Resource::Cpu => self.cpu.map_or(Limit::Unlimited, |cpu| cpu.quota),
-            Resource::Mem => self.last.memory.map_or(Limit::Unlimited, |memory| memory.moving()),
+            Resource::Mem => self.last.memory.map_or(Limit::Unlimited, |memory| memory.high.min(memory.max)),
             Resource::DiskRead => self.disk_limit(|d| d.read_limit),
             Resource::DiskWrite => self.disk_limit(|d| d.write_limit),
             Resource::Net | Resource::Energy => Limit::Unlimited,
