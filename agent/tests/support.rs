@@ -117,7 +117,7 @@ impl Burner {
     /// Starts it, where it does nothing yet: this binary once more, running nothing but the test [`burner`].
     fn start(threads: u32) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", BURNER, "--nocapture", "--test-threads=1"])
+            .args(["--exact", &burner_test(), "--nocapture", "--test-threads=1"])
             .env(BURN, threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -160,8 +160,10 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// What libtest calls [`burner`]: it stands in `mod support` of a test, or in this file run as a test of its own.
-const BURNER: &str = if matches!(module_path!().as_bytes(), b"support") { "burner" } else { "support::burner" };
+/// What libtest calls [`burner`]: that depends on where this file is a module.
+fn burner_test() -> String {
+    module_path!().split_once("::").map_or("burner".to_owned(), |(_, module)| format!("{module}::burner"))
+}
 
 /// The load itself, when this binary was started for it; otherwise shows that it does as it is told, and ends when nobody holds it any more.
 #[test]
