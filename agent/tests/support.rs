@@ -1,5 +1,6 @@
 //! What the integration tests share (`mod support;`): real cgroups with real load in them, which are gone when a test ends, however it ends.
 #![allow(dead_code, reason = "every test uses the part that it needs")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is what is wanted")]
 
 use std::io::{BufRead as _, Write as _};
 use std::ops::Deref;
@@ -16,7 +17,7 @@ use nix::unistd::Pid;
 /// Tells this binary, started again, that it is to be the load.
 const BURN: &str = "HEADROOM_TEST_BURN_THREADS";
 /// No load goes on for longer, whatever happens to the test.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_mins(3);
 /// How long a thread that is busy half of the time is busy and idle together.
 const CYCLE: Duration = Duration::from_millis(10);
 

@@ -3,6 +3,7 @@
 use headroom_agent::cgroup::{CgroupError, Change, CpuLimit, CpuList, Mode, Version};
 use headroom_model::limit::Limit;
 
+use crate::allocation::hot_paths_do_not_allocate;
 use crate::ground::{Files, Ground, Shape};
 use crate::support::TestCgroup;
 
@@ -38,6 +39,7 @@ everywhere! {
     disk_limits_go_up_down_and_off,
     a_transaction_makes_all_changes,
     counters_are_there,
+    hot_paths_do_not_allocate,
     a_cgroup_that_was_removed_is_gone,
 }
 
