@@ -224,7 +224,8 @@ impl Cgroup {
         memory::read(self)
     }
 
-    /// Its disks: those that it has used or is limited on.
+    /// Its disks: those that it has used or is limited on. v1 kernels from 6.10 on count a disk only once some cgroup was given a limit there:
+    /// until then a disk in use is missing here.
     pub fn disk(&self) -> Result<Vec<DiskReading>> {
         disk::read(self)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cgroups_rs::fs::Cgroup as Made;
 use cgroups_rs::fs::hierarchies::{V1, V2};
 
+use super::dir::Dir;
 use super::error::{CgroupError, Result};
 use super::hierarchies::{Controller, Hierarchies, Version};
 use super::{Cgroup, CgroupPath};
@@ -84,6 +85,19 @@ impl Hierarchies {
             first_failure = first_failure.and(removed);
         }
         first_failure
+    }
+
+    /// Moves a process into a cgroup, in every hierarchy that has it.
+    pub fn add_process(&self, path: &CgroupPath, pid: u32) -> Result<()> {
+        let cgroup = self.open(path)?;
+        for hierarchy in self.all() {
+            match Dir::open(hierarchy, cgroup.path()) {
+                Ok(dir) => dir.write("cgroup.procs", Controller::Cpu, &pid.to_string())?,
+                Err(error) if error.is_gone() && cgroup.alive() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn names(&self, version: Version) -> Vec<String> {

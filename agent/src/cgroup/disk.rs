@@ -106,13 +106,13 @@ pub(super) fn limit_in(version: Version, text: &str, device: Device, way: Way) -
     limits.get(&device).map_or(Limit::Unlimited, |bytes| Limit::At(*bytes as f64 / MIB))
 }
 
-/// `254:0 1048576` lines.
+/// `254:0 1048576` lines; 0 is no limit.
 fn numbers_v1(text: &str) -> BTreeMap<Device, u64> {
     let line = |line: &str| {
         let (device, bytes) = line.split_once(' ')?;
         Some((device.parse().ok()?, bytes.trim().parse().ok()?))
     };
-    text.lines().filter_map(line).collect()
+    text.lines().filter_map(line).filter(|(_, bytes)| *bytes > 0).collect()
 }
 
 /// `254:0 rbps=1048576 wbps=max ..` lines; "max" is left out.

@@ -57,8 +57,9 @@ pub(super) fn processes(dir: &Dir, controller: Controller) -> Result<Vec<u32>> {
     Ok(pids)
 }
 
+/// `net/dev` is another file, with another inode, in every network namespace: that tells them apart also where `ns/net` may not be looked at.
 fn reading_of(process: &Path) -> Option<NetReading> {
-    let namespace = |process: &Path| fs::metadata(process.join("ns/net")).ok().map(|metadata| metadata.ino());
+    let namespace = |process: &Path| fs::metadata(process.join("net/dev")).ok().map(|metadata| metadata.ino());
     let interfaces = parse(&fs::read_to_string(process.join("net/dev")).ok()?);
     Some(NetReading { shares_host: namespace(process)? == namespace(Path::new("/proc/1"))?, interfaces })
 }
