@@ -2,8 +2,11 @@
 //!
 //! ARCHITECTURE.md follows a sample through these modules.
 
+pub mod api;
 pub mod cgroup;
 pub mod config;
 pub mod containers;
+pub mod metrics;
 pub mod sampler;
+pub mod show;
 pub mod status;
