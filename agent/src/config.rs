@@ -8,6 +8,7 @@ mod reader;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod token;
 mod warnings;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Problem};
+pub use token::Token;
 
 use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::resource::{PerResource, Resource};

@@ -11,7 +11,7 @@ use crate::containers::Container;
 use crate::sampler::{SourceHealth, SourceKind};
 
 /// The agent at one moment. Immutable once published.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Snapshot {
     /// Wall clock, seconds since the epoch.
     pub at: f64,
@@ -25,6 +25,9 @@ pub struct Snapshot {
     pub latencies: Arc<BTreeMap<&'static str, Latency>>,
 }
 
+/// Socket -> core -> its CPUs (threads), ascending.
+pub type Topology = BTreeMap<u32, BTreeMap<u32, Vec<u32>>>;
+
 /// The host's side of a snapshot.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct HostStatus {
@@ -34,6 +37,8 @@ pub struct HostStatus {
     pub cgroup_mode: Mode,
     /// Which CPUs are online, ascending.
     pub online_cpus: Arc<[u32]>,
+    /// The online CPUs by where they sit.
+    pub topology: Arc<Topology>,
     /// What may be given out, per resource; `None` where nothing bounds it.
     pub max: PerResource<Option<f64>>,
     /// What of it is free, never below 0.
@@ -63,7 +68,7 @@ pub enum GuardMode {
 }
 
 /// One container in a snapshot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct ContainerStatus {
     /// Who it is.
     pub container: Arc<Container>,
@@ -81,6 +86,17 @@ pub struct ContainerStatus {
     pub throttling: Option<Throttling>,
     /// The block device that the disk limits are for: major, minor, path.
     pub disk: Option<Arc<DiskDevice>>,
+    /// Its network device, where it has one of its own.
+    pub net: Option<Arc<NetDevice>>,
+}
+
+/// A network device that a container has for itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct NetDevice {
+    /// What the container calls it: `eth0`.
+    pub in_container: String,
+    /// The host's end of it: `veth1a2b3c`.
+    pub in_host: String,
 }
 
 /// A block device.
@@ -103,6 +119,8 @@ pub struct ResourceStatus {
     pub usage: Option<f64>,
     /// The limit in force, read back from cgroupfs; of an advised container the one that would be.
     pub limit: Limit,
+    /// What stands in the container's own cgroup: for CPU the quota, no matter its cpuset; for an advised container what really is.
+    pub applied: Limit,
     /// What the kernel will really give: the limit, or a tighter one above.
     pub effective: Limit,
     /// Structure's bounds, where the config gives them.
@@ -140,6 +158,7 @@ pub struct Counters {
     /// Windows judged before their end.
     pub early: u64,
     /// Decisions, by `action` and outcome (`applied`, `partial`, `starved`, `advised`, `inactive`, `refused`, `failed`).
+    #[serde(serialize_with = "decision_counts")]
     pub decisions: BTreeMap<(String, &'static str), u64>,
     /// Limits that something else had changed and that were put right, or adopted.
     pub drift_corrected: u64,
@@ -149,6 +168,20 @@ pub struct Counters {
     pub usage_drift_max: f64,
     /// The source's own.
     pub source: SourceHealth,
+}
+
+/// `[{"action": .., "outcome": .., "count": ..}, ..]`, since JSON has texts alone for keys.
+fn decision_counts<S: serde::Serializer>(
+    counts: &BTreeMap<(String, &'static str), u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(serde::Serialize)]
+    struct Count<'a> {
+        action: &'a str,
+        outcome: &'a str,
+        count: u64,
+    }
+    serializer.collect_seq(counts.iter().map(|((action, outcome), &count)| Count { action, outcome, count }))
 }
 
 /// One decision, for people and audits.

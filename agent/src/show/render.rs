@@ -1,0 +1,224 @@
+//! The table: what is guarded, between what, and what was decided last and why.
+
+use headroom_model::limit::Limit;
+use headroom_model::resource::Resource;
+
+use super::paint::{Paint, Tone, cut, wrap};
+use super::view::{Container, Decision, Numbers, View};
+use crate::status::GuardMode;
+
+/// No line is wider.
+const WIDTH: usize = 100;
+
+/// How far notes and decisions are set in.
+const INDENT: usize = 4;
+
+/// Names are cut at this.
+const LONGEST_NAME: usize = 26;
+
+/// The whole picture.
+pub(super) fn render(view: &View, paint: Paint) -> String {
+    let (unguarded, guarded): (Vec<_>, Vec<_>) = view.containers.iter().partition(|c| c.guard == GuardMode::Off);
+    let mut page = Page { paint, text: String::new() };
+    page.summary(view, guarded.len());
+    if !guarded.is_empty() {
+        page.guarded(&guarded, view);
+    }
+    if !unguarded.is_empty() {
+        page.unguarded(&unguarded);
+    }
+    page.text
+}
+
+struct Page {
+    paint: Paint,
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn tuned(&mut self, tone: Tone, line: &str) {
+        self.line(&self.paint.tone(tone, line.trim_end()));
+    }
+
+    /// A text below a row, set in.
+    fn aside(&mut self, tone: Tone, text: &str) {
+        for line in wrap(text, WIDTH - INDENT) {
+            self.line(&format!("{:INDENT$}{}", "", self.paint.tone(tone, &line)));
+        }
+    }
+
+    fn summary(&mut self, view: &View, guarded: usize) {
+        let host = &view.host;
+        let headline = format!("{}: {guarded} of {} containers guarded", host.name, view.containers.len());
+        self.tuned(Tone::Heading, &cut(&headline, WIDTH));
+        let switch = |on| if on { "on" } else { "OFF" };
+        let about = format!(
+            "agent {}; {} CPUs; cgroup {}; CPU time counted by {}; Guardian {}, Scaler {}",
+            view.version,
+            host.online_cpus.len(),
+            host.cgroup_mode,
+            host.source,
+            switch(host.guardian_active),
+            switch(host.scaler_active)
+        );
+        self.aside(Tone::Quiet, &about);
+        if let Some(reason) = &host.source_reason {
+            self.aside(Tone::Caution, &format!("not by eBPF: {reason}"));
+        }
+        for (resource, max) in &host.max {
+            let free = host.free.get(resource).copied();
+            self.aside(Tone::Quiet, &format!("{resource}: {} of {} {} free", amount(free), amount(Some(*max)), resource.unit()));
+        }
+    }
+
+    fn guarded(&mut self, containers: &[&Container], view: &View) {
+        let names = name_width(containers);
+        let heading = format!(
+            "{:names$} {:7} {:6} {:10} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}",
+            "NAME", "ENGINE", "GUARD", "RESOURCE", "USAGE", "LOWER", "UPPER", "LIMIT", "MIN", "MAX"
+        );
+        self.line("");
+        self.tuned(Tone::Heading, &heading);
+        for container in containers {
+            let mut identity = format!("{:names$} {:7} ", cut(&container.container.name, names), engine(container));
+            for (resource, numbers) in container.resources.iter().filter(|(_, numbers)| worth_showing(numbers)) {
+                let guard = guard(container.guard, numbers.guard);
+                let row = self.row(guard, *resource, numbers);
+                self.line(&(identity.clone() + &row));
+                identity = " ".repeat(identity.len());
+                let last =
+                    view.last_decisions.iter().find(|d| d.structure == container.container.name && d.resource == *resource);
+                if let Some(decision) = last {
+                    self.decision(decision, view.at);
+                }
+            }
+            if container.resources.is_empty() {
+                self.line(&identity);
+            }
+            for note in &container.notes {
+                self.aside(Tone::Caution, note);
+            }
+        }
+    }
+
+    fn row(&self, guard: &str, resource: Resource, numbers: &Numbers) -> String {
+        let tone = match guard {
+            "on" => Tone::Good,
+            "advise" => Tone::Caution,
+            _ => Tone::Quiet,
+        };
+        let usage = format!("{:>7}", amount(numbers.usage));
+        let usage = match (numbers.usage, numbers.upper, numbers.lower) {
+            (Some(usage_now), Some(upper), _) if usage_now > upper => self.paint.tone(Tone::Bad, &usage),
+            (Some(usage_now), _, Some(lower)) if usage_now < lower => self.paint.tone(Tone::Low, &usage),
+            _ => usage,
+        };
+        format!(
+            "{} {:10} {usage} {:>7} {:>7} {:>7} {:>7} {:>7}",
+            self.paint.tone(tone, &format!("{guard:6}")),
+            resource.key(),
+            amount(numbers.lower),
+            amount(numbers.upper),
+            limit(numbers.limit),
+            amount(numbers.min),
+            amount(numbers.max)
+        )
+    }
+
+    fn decision(&mut self, decision: &Decision, now: f64) {
+        let tone = match decision.outcome.as_str() {
+            "applied" | "advised" => Tone::Quiet,
+            "partial" | "inactive" => Tone::Caution,
+            _ => Tone::Bad,
+        };
+        let detail = decision.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
+        let (from, to) = (limit(decision.from), limit(decision.to));
+        let text = format!(
+            "{} ago {} {from} -> {to} {}{detail}: {}",
+            age(now - decision.at),
+            decision.action,
+            decision.outcome,
+            decision.why
+        );
+        self.aside(tone, &text);
+    }
+
+    fn unguarded(&mut self, containers: &[&Container]) {
+        let names = name_width(containers);
+        self.line("");
+        self.tuned(
+            Tone::Heading,
+            &format!("{:names$} {:7} {:>10} {:>10}  {}", "NOT GUARDED", "ENGINE", "CPU SHARES", "MEM MIB", "WHY"),
+        );
+        for container in containers {
+            let usage = |resource| amount(container.resources.get(&resource).and_then(|numbers| numbers.usage));
+            let why = match container.notes.as_slice() {
+                [] => "the settings do not ask for it".to_owned(),
+                notes => notes.join("; "),
+            };
+            let row = format!(
+                "{:names$} {:7} {:>10} {:>10}  ",
+                cut(&container.container.name, names),
+                engine(container),
+                usage(Resource::Cpu),
+                usage(Resource::Mem)
+            );
+            let mut why = wrap(&why, WIDTH - row.len()).into_iter();
+            self.line(&(row.clone() + &why.next().unwrap_or_default()));
+            for more in why {
+                self.line(&(" ".repeat(row.len()) + &more));
+            }
+        }
+    }
+}
+
+/// Room for the longest name and for the heading.
+fn name_width(containers: &[&Container]) -> usize {
+    let longest = containers.iter().map(|c| c.container.name.chars().count()).max().unwrap_or(0);
+    longest.clamp("NOT GUARDED".len(), LONGEST_NAME)
+}
+
+fn engine(container: &Container) -> String {
+    format!("{:?}", container.container.engine).to_lowercase()
+}
+
+/// A container's guard holds for the resources that are guarded.
+fn guard(container: GuardMode, resource: bool) -> &'static str {
+    match (container, resource) {
+        (GuardMode::On, true) => "on",
+        (GuardMode::Advise, true) => "advise",
+        _ => "off",
+    }
+}
+
+/// Guarded, used or limited: the rest says nothing.
+fn worth_showing(numbers: &Numbers) -> bool {
+    numbers.guard || numbers.usage.is_some() || numbers.limit != Limit::Unlimited
+}
+
+/// Whole, or to one place.
+fn amount(amount: Option<f64>) -> String {
+    let Some(amount) = amount else { return "-".to_owned() };
+    let rounded = (amount * 10.0).round() / 10.0;
+    if rounded.abs() >= 1000.0 { format!("{rounded:.0}") } else { rounded.to_string() }
+}
+
+fn limit(limit: Limit) -> String {
+    limit.amount().map_or_else(|| "none".to_owned(), |at| amount(Some(at)))
+}
+
+/// `12 s`, `3 min`, `2 h`, `5 d`.
+fn age(seconds: f64) -> String {
+    let (amount, unit) = match seconds.max(0.0) {
+        s if s < 120.0 => (s, "s"),
+        s if s < 7200.0 => (s / 60.0, "min"),
+        s if s < 172_800.0 => (s / 3600.0, "h"),
+        s => (s / 86_400.0, "d"),
+    };
+    format!("{amount:.0} {unit}")
+}

@@ -1,0 +1,93 @@
+//! `status` against a real server.
+
+use headroom_agent::show::{StatusArgs, ask, table};
+use headroom_agent::status::GuardMode;
+
+use crate::support::{Server, cont0, decision};
+
+/// The table of a server with a guarded, an advised and two unguarded containers.
+fn shown(colours: bool) -> String {
+    let server = Server::open();
+    server.decisions.record(decision("cont0", 1_759_999_988.0));
+    let mut snapshot = crate::support::snapshot();
+    let mut advised = cont0();
+    std::sync::Arc::make_mut(&mut advised.container).name = "a-container-with-quite-a-long-name-\u{1b}[2J".to_owned();
+    advised.guard = GuardMode::Advise;
+    advised.notes =
+        vec!["memory is not guarded: the memory controller is not enabled for it, so its limit cannot be set or read".into()];
+    snapshot.containers.insert(1, advised);
+    server.control.snapshot.store(std::sync::Arc::new(snapshot));
+    table(&server.get("/status").body, colours).unwrap()
+}
+
+#[test]
+fn the_table_says_what_is_guarded_and_why() {
+    let text = shown(false);
+    let has = |part: &str| assert!(text.contains(part), "{part}\n{text}");
+    has("host0: 2 of 3 containers guarded");
+    has("CPU time counted by ebpf; Guardian on, Scaler on");
+    has("cpu: 300 of 500 shares free");
+    has("lxc     on     cpu          160.3     150     175     200      50     200");
+    has("12 s ago CpuRescaleUp 125 -> 200 applied: rule CpuRescaleUp: up 2 >= 2 and down 0 <= 2");
+    has("lxc     advise cpu");
+    has("    memory is not guarded: the memory controller is not enabled for it");
+    has("no [[container]] selects it");
+    has("none");
+}
+
+#[test]
+fn it_fits_a_hundred_columns_of_plain_ascii() {
+    let text = shown(false);
+    for line in text.lines() {
+        assert!(line.len() <= 100 && line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{line:?}");
+    }
+    let coloured = shown(true);
+    let plain = regex::Regex::new("\x1b\\[[0-9]+m").unwrap().replace_all(&coloured, "").into_owned();
+    assert_eq!(plain, text);
+    assert_ne!(coloured, text);
+}
+
+#[test]
+fn an_answer_of_something_else_is_not_taken_for_an_agents() {
+    assert!(format!("{:#}", table("{}", false).unwrap_err()).contains("not an agent's"));
+}
+
+/// Everything that an error says, or the answer.
+fn asked(args: &StatusArgs) -> Result<String, String> {
+    ask(args).map_err(|e| format!("{e:#}"))
+}
+
+#[test]
+fn the_agent_is_asked_where_the_arguments_say() {
+    let server = Server::open();
+    let expected = server.get("/status").body;
+    let config = server.directory.path().join("agent.toml");
+    std::fs::write(&config, format!("api = {{ socket = {:?}, listen = \"off\" }}", server.socket)).unwrap();
+    for args in [
+        StatusArgs { socket: Some(server.socket.clone()), ..StatusArgs::default() },
+        StatusArgs { url: Some(format!("http://{}", server.tcp)), ..StatusArgs::default() },
+        StatusArgs { config: Some(config.clone()), ..StatusArgs::default() },
+    ] {
+        assert_eq!(asked(&args), Ok(expected.clone()), "{args:?}");
+    }
+    // The next place is asked where the first does not answer.
+    std::fs::write(&config, format!("api = {{ socket = \"/nowhere/s\", listen = \"{}\" }}", server.tcp)).unwrap();
+    assert_eq!(asked(&StatusArgs { config: Some(config), ..StatusArgs::default() }), Ok(expected));
+}
+
+#[test]
+fn where_no_agent_answers_every_place_is_named() {
+    let mut server = Server::open();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("agent.toml");
+    std::fs::write(&config, format!("api = {{ socket = {:?}, listen = \"{}\" }}", server.socket, server.tcp)).unwrap();
+    server.end().unwrap();
+    let error = asked(&StatusArgs { config: Some(config.clone()), ..StatusArgs::default() }).unwrap_err();
+    assert!(error.starts_with("no agent answers:"), "{error}");
+    for part in [&server.socket.display().to_string(), &format!("http://{}: ", server.tcp), "Is it running?"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    std::fs::write(&config, "api = { socket = \"off\", listen = \"off\" }").unwrap();
+    let error = asked(&StatusArgs { config: Some(config), ..StatusArgs::default() }).unwrap_err();
+    assert!(error.contains("api.listen"), "{error}");
+}
