@@ -3,7 +3,9 @@
 //! ARCHITECTURE.md follows a sample through these modules.
 
 pub mod cgroup;
+pub mod check;
 pub mod config;
 pub mod containers;
+pub mod host;
 pub mod sampler;
 pub mod status;
