@@ -1,8 +1,10 @@
 //! How much CPU time each tracked container has consumed: by eBPF, or from the kernel's own files.
 
+pub mod audit;
 pub mod btf;
 pub mod cgroupfs;
 pub mod ebpf;
+pub mod select;
 mod slots;
 
 use std::os::fd::BorrowedFd;

@@ -1,6 +1,7 @@
 //! CPU time counted in the kernel. The kernel side (`agent-ebpf`) charges a slot per tracked container; the slots are
 //! mapped into our memory, so reading and arming are plain loads and stores.
 
+pub mod cost;
 mod layout;
 mod mapped;
 
@@ -16,7 +17,7 @@ use headroom_records::{DISARMED, Rung, cache};
 
 use self::mapped::{MappedArray, SlotCell, StateCell};
 use crate::cgroup::{Cgroup, Mode};
-use crate::sampler::btf::{Btf, VMLINUX};
+use crate::sampler::btf::{Btf, BtfError, VMLINUX};
 use crate::sampler::slots::{Relinked, Slots};
 use crate::sampler::{Passed, SamplerError, SlotId, SourceHealth, SourceKind, UsageSource};
 
@@ -45,6 +46,11 @@ impl Program {
     }
 }
 
+/// Whether a kernel with these types keeps what the kernel side follows where it can be found.
+pub fn resolves(btf: &Btf, mode: Mode) -> Result<(), BtfError> {
+    layout::resolve(btf, mode).map(|_| ())
+}
+
 /// The eBPF source. What it made in the kernel goes away with it.
 pub struct EbpfSource {
     slots: Slots,
@@ -55,6 +61,7 @@ pub struct EbpfSource {
     rungs: RingBuf<MapData>,
     /// What [`UsageSource::used_ns`] said last, by slot.
     said: Vec<u64>,
+    program: Program,
     /// Holds the program attached.
     ebpf: Ebpf,
 }
@@ -63,9 +70,16 @@ impl EbpfSource {
     /// Loads and attaches the kernel side, with room for `max_containers` (1..=65534).
     pub fn load(mode: Mode, max_containers: u32) -> Result<Self, SamplerError> {
         let mut source = Self::verified(mode, max_containers, Program::Charge)?;
-        let name = Program::Charge.name();
-        source.program(Program::Charge)?.attach().map_err(|e| unavailable(format!("attaching {name} to {TRACEPOINT}"), &e))?;
+        source.attach()?;
         Ok(source)
+    }
+
+    /// Attaches what [`EbpfSource::verified`] has loaded.
+    pub fn attach(&mut self) -> Result<(), SamplerError> {
+        let doing = || format!("attaching {} to {TRACEPOINT}", self.program.name());
+        let program = program_of(&mut self.ebpf, self.program)?;
+        program.attach().map_err(|e| unavailable(doing(), &e))?;
+        Ok(())
     }
 
     /// As [`EbpfSource::load`], but nothing is attached yet: the kernel has verified `program`, so it would work.
@@ -87,8 +101,8 @@ impl EbpfSource {
             loader.override_global(name, value, true);
         }
         let mut ebpf = loader.load(OBJECT).map_err(|e| unavailable("loading the maps", &e))?;
-        let name = program.name();
-        load_program(&mut ebpf, program, &btf).map_err(|e| unavailable(format!("loading the program {name}"), &e))?;
+        let doing = || format!("loading the program {}", program.name());
+        program_of(&mut ebpf, program)?.load(TRACEPOINT, &btf).map_err(|e| unavailable(doing(), &e))?;
         Ok(Self {
             slots: Slots::new(max_containers),
             cells: map_array(&mut ebpf, "SLOTS", max_containers as usize)?,
@@ -97,15 +111,9 @@ impl EbpfSource {
             tracked: take_map(&mut ebpf, "TRACKED")?.try_into().map_err(|e| unavailable("the map TRACKED", &e))?,
             rungs: take_map(&mut ebpf, "RUNGS")?.try_into().map_err(|e| unavailable("the map RUNGS", &e))?,
             said: vec![0; max_containers as usize],
+            program,
             ebpf,
         })
-    }
-
-    /// One of the object's programs, loaded or not.
-    fn program(&mut self, program: Program) -> Result<&mut BtfTracePoint, SamplerError> {
-        let name = program.name();
-        let found = self.ebpf.program_mut(name).ok_or_else(|| SamplerError::Ebpf { why: format!("the object has no program {name}") })?;
-        found.try_into().map_err(|e| unavailable(format!("the program {name}"), &e))
     }
 
     fn cell(&self, slot: SlotId) -> Option<&SlotCell> {
@@ -231,10 +239,11 @@ impl UsageSource for EbpfSource {
     }
 }
 
-fn load_program(ebpf: &mut Ebpf, program: Program, btf: &aya::Btf) -> Result<(), aya::programs::ProgramError> {
-    let Some(found) = ebpf.program_mut(program.name()) else { return Ok(()) };
-    let found: &mut BtfTracePoint = found.try_into()?;
-    found.load(TRACEPOINT, btf)
+/// One of the object's programs, to be loaded or attached.
+fn program_of(ebpf: &mut Ebpf, program: Program) -> Result<&mut BtfTracePoint, SamplerError> {
+    let name = program.name();
+    let found = ebpf.program_mut(name).ok_or_else(|| SamplerError::Ebpf { why: format!("the object has no program {name}") })?;
+    found.try_into().map_err(|e| unavailable(format!("the program {name}"), &e))
 }
 
 fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map, SamplerError> {
