@@ -1,6 +1,8 @@
 //! The project's chores, as one program: `cargo xtask <chore>`.
 
+mod process;
 mod repo;
+mod tidy;
 mod vm;
 
 use std::process::ExitCode;
@@ -13,11 +15,14 @@ use clap::Parser;
 enum Chore {
     /// Boot another kernel in a VM and run a command there
     Vm(vm::Args),
+    /// Hold the repository's own rules against every file
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Vm(args) => vm::run(args),
+        Chore::Tidy => tidy::run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -6,7 +6,6 @@
 mod apt;
 mod assets;
 mod choice;
-mod command;
 mod cpio;
 mod guest;
 mod modules;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::command::{output, run};
+use crate::process::{output, run};
 
 /// One line of a sources list: an archive and a suite in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,9 @@ impl Apt {
 
     /// Unpacks these packages into `root`. Lists that name what the archive no longer has are fetched anew, once.
     pub(crate) fn unpack(&self, packages: &[&str], root: &Path) -> Result<()> {
-        self.fetch(root, packages, |apt, dir| run(apt.command("apt-get").args(["--quiet", "download"]).args(packages).current_dir(dir)))
+        self.fetch(root, packages, |apt, dir| {
+            run(apt.command("apt-get").args(["--quiet", "download"]).args(packages).current_dir(dir))
+        })
     }
 
     /// Unpacks these packages, and what they depend on and the machine does not have, into `root`.
@@ -137,11 +139,14 @@ fn configuration(dir: &Path, machine: &str) -> String {
 Dir::State::lists "{dir}/lists";
 Dir::State::status "/var/lib/dpkg/status";
 Dir::Cache "{dir}/cache";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
 Dir::Etc::parts "/dev/null";
 Dir::Etc::sourcelist "{dir}/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
+Acquire::GzipIndexes "true";
 Acquire::Languages "none";
 APT::Architectures {{ "amd64"; }};
 APT::Sandbox::User "root";

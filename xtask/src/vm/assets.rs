@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Kernel;
 use super::apt::{self, Apt, Source};
-use super::command::which;
+use crate::process::which;
 
 /// The programs that boot a guest.
 pub(crate) struct Tools {
@@ -80,8 +80,10 @@ fn kernel_files(vm: &Path, kernel: Kernel) -> Result<KernelFiles> {
         .find_map(|dir| std::fs::read_dir(dir).ok()?.next()?.ok())
         .with_context(|| format!("{}: holds no kernel modules; remove it to fetch the kernel again", root.display()))?;
     let release = modules.file_name().to_string_lossy().into_owned();
-    let image = [modules.path().join("vmlinuz"), root.join(format!("boot/vmlinuz-{release}"))].into_iter().find(|file| file.exists());
-    let image = image.with_context(|| format!("{}: holds no kernel image; remove it to fetch the kernel again", root.display()))?;
+    let image =
+        [modules.path().join("vmlinuz"), root.join(format!("boot/vmlinuz-{release}"))].into_iter().find(|file| file.exists());
+    let image =
+        image.with_context(|| format!("{}: holds no kernel image; remove it to fetch the kernel again", root.display()))?;
     Ok(KernelFiles { image, modules: modules.path() })
 }
 
@@ -113,7 +115,9 @@ fn kernel_apt(vm: &Path) -> Result<Apt> {
     let sources = match std::env::var("HEADROOM_DEBIAN_ARCHIVE") {
         Ok(archive) => apt::of_kernels(&[Source { archive, suite: codename.clone() }], &codename)?,
         Err(_) if id == "debian" => apt::of_kernels(&apt::machine_sources()?, &codename)?,
-        Err(_) => bail!("kernels are Debian's packages, and this is {id}: set HEADROOM_DEBIAN_ARCHIVE to the URL of a Debian archive"),
+        Err(_) => {
+            bail!("kernels are Debian's packages, and this is {id}: set HEADROOM_DEBIAN_ARCHIVE to the URL of a Debian archive")
+        }
     };
     let mut keyring = Path::new("/").join(DEBIAN_KEYRING);
     if !keyring.exists() {
@@ -151,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_release_is_read_from_os_release() {
-        let release = parse_release("NAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nID=debian\n").unwrap();
+        let release =
+            parse_release("NAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nID=debian\n").unwrap();
         assert_eq!((release.id.as_str(), release.codename.as_str()), ("debian", "bookworm"));
         assert!(parse_release("NAME=x\n").is_none());
     }

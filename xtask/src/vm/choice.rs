@@ -43,7 +43,8 @@ impl Kernel {
 /// `6.12.117+deb12-amd64`, `6.1.0-56-amd64`: not `-cloud-amd64`, not `-rt-amd64`, not the bare `amd64` that depends on them.
 fn is_standard(release: &str) -> bool {
     let Some(version) = release.strip_suffix("-amd64") else { return false };
-    version.matches('.').count() >= 2 && version.rsplit('-').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()))
+    version.matches('.').count() >= 2
+        && version.rsplit('-').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn series(release: &str) -> &str {

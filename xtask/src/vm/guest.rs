@@ -14,8 +14,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::assets::{self, KernelFiles, Tools};
-use super::{Hierarchy, Kernel, command, cpio, modules};
-use crate::repo;
+use super::{Hierarchy, Kernel, cpio, modules};
+use crate::{process, repo};
 
 /// How often output and end are looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -66,9 +66,13 @@ impl Ending {
         let kernel = guest.kernel.name();
         match self {
             Self::Exited(_) => None,
-            Self::TimedOut => Some(format!("the guest (kernel {kernel}) was still running after {} s and was ended", guest.timeout.as_secs())),
+            Self::TimedOut => {
+                Some(format!("the guest (kernel {kernel}) was still running after {} s and was ended", guest.timeout.as_secs()))
+            }
             Self::Interrupted => Some("interrupted; the guest was ended".to_owned()),
-            Self::Broken(console) => Some(format!("the guest (kernel {kernel}) ended before the command did; its console:\n{console}")),
+            Self::Broken(console) => {
+                Some(format!("the guest (kernel {kernel}) ended before the command did; its console:\n{console}"))
+            }
         }
     }
 }
@@ -96,7 +100,8 @@ impl Guest {
         fs::write(share.file("run"), include_str!("guest/run"))?;
         fs::write(share.file("command"), script(words, &std::env::current_dir()?))?;
         fs::write(share.file("initrd"), initramfs(tools, kernel)?)?;
-        let mut qemu = Qemu(self.qemu(tools, kernel, &share.0).spawn().with_context(|| format!("{} did not start", tools.qemu.display()))?);
+        let mut qemu =
+            Qemu(self.qemu(tools, kernel, &share.0).spawn().with_context(|| format!("{} did not start", tools.qemu.display()))?);
         let deadline = Instant::now() + self.timeout;
         let mut streams = [Stream::new(share.file("stdout")), Stream::new(share.file("stderr"))];
         loop {
@@ -118,7 +123,7 @@ impl Guest {
 
     /// The command line. `setpriv` has the kernel end QEMU when we are gone, however we went.
     fn qemu(&self, tools: &Tools, kernel: &KernelFiles, share: &Path) -> Command {
-        let mut qemu = match command::which("setpriv") {
+        let mut qemu = match process::which("setpriv") {
             Some(setpriv) => {
                 let mut wrapped = Command::new(setpriv);
                 wrapped.args(["--pdeathsig", "KILL", "--"]).arg(&tools.qemu);
@@ -132,13 +137,27 @@ impl Guest {
             qemu.arg("-L").arg(root.join("usr/share/qemu")).arg("-L").arg(root.join("usr/share/seabios"));
         }
         let (cpus, memory) = (self.cpus.to_string(), self.memory_mib.to_string());
-        qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", &cpus, "-m", &memory, "-nodefaults", "-display", "none", "-no-reboot"]);
+        qemu.args([
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            &cpus,
+            "-m",
+            &memory,
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
         qemu.arg("-chardev").arg(with_path("file,id=console,path=", &share.join("console"))).args(["-serial", "chardev:console"]);
         qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
         qemu.args(["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]);
         qemu.args(["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"]);
         qemu.args(["-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot", "-fsdev"]);
-        qemu.arg(with_path("local,id=share,security_model=none,path=", share)).args(["-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]);
+        qemu.arg(with_path("local,id=share,security_model=none,path=", share))
+            .args(["-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]);
         qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(share.join("initrd"));
         let cgroup = self.cgroup.name();
         qemu.args(["-append", &format!("console=ttyS0 quiet panic=-1 headroom.cgroup={cgroup}")]);
@@ -266,7 +285,8 @@ fn script(words: &[OsString], dir: &Path) -> Vec<u8> {
 }
 
 fn is_carried(name: &str) -> bool {
-    ["PATH", "HOME", "LANG", "USER"].contains(&name) || ["CARGO_MANIFEST", "CARGO_BIN_EXE", "RUST_", "HEADROOM_"].iter().any(|prefix| name.starts_with(prefix))
+    ["PATH", "HOME", "LANG", "USER"].contains(&name)
+        || ["CARGO_MANIFEST", "CARGO_BIN_EXE", "RUST_", "HEADROOM_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// As one word for a shell.
@@ -282,7 +302,12 @@ fn quote(word: &[u8]) -> Vec<u8> {
 /// An option with a path in it: QEMU ends values at commas, and a doubled comma is a comma.
 fn with_path(option: &str, path: &Path) -> OsString {
     let mut text = OsString::from(option);
-    let doubled: Vec<u8> = path.as_os_str().as_bytes().iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == b',' { 2 } else { 1 })).collect();
+    let doubled: Vec<u8> = path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .flat_map(|&byte| std::iter::repeat_n(byte, if byte == b',' { 2 } else { 1 }))
+        .collect();
     text.push(OsStr::from_bytes(&doubled));
     text
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::command;
+use crate::process;
 
 /// What the guest needs before its root is mounted, and a disk with ext4. What a kernel does not have as a module is built in.
 const WANTED: [&str; 9] =
@@ -57,7 +57,7 @@ fn index(dir: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
 
 fn read(file: &Path, busybox: &Path) -> Result<Vec<u8>> {
     if file.extension().is_some_and(|suffix| suffix == "xz") {
-        return command::output(std::process::Command::new(busybox).arg("xzcat").arg(file));
+        return process::output(std::process::Command::new(busybox).arg("xzcat").arg(file));
     }
     std::fs::read(file).with_context(|| format!("{}", file.display()))
 }

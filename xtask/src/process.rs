@@ -12,7 +12,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs to the end and gives its stdout.
 pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let done = command.stdin(Stdio::null()).output().with_context(|| format!("{program} could not be started: is it installed?"))?;
+    let done =
+        command.stdin(Stdio::null()).output().with_context(|| format!("{program} could not be started: is it installed?"))?;
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr);
         bail!("{program} failed ({}): {}", done.status, said.trim());
