@@ -2,6 +2,8 @@
 
 mod process;
 mod repo;
+mod setup;
+mod test;
 mod tidy;
 mod vm;
 
@@ -13,6 +15,10 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Chore {
+    /// Check this machine and fetch what the other chores need
+    Setup(setup::Args),
+    /// Run every test: here, in VMs, and the repository's rules
+    Test(test::Args),
     /// Boot another kernel in a VM and run a command there
     Vm(vm::Args),
     /// Hold the repository's own rules against every file
@@ -21,7 +27,9 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Chore::parse() {
-        Chore::Vm(args) => vm::run(args),
+        Chore::Setup(args) => setup::run(&args),
+        Chore::Test(args) => test::run(&args),
+        Chore::Vm(args) => vm::run(&args),
         Chore::Tidy => tidy::run(),
     };
     done.unwrap_or_else(|error| {

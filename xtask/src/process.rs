@@ -26,3 +26,13 @@ pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
+
+/// As one word for a shell.
+pub(crate) fn shell_word(word: &[u8]) -> Vec<u8> {
+    let mut quoted = vec![b'\''];
+    for &byte in word {
+        if byte == b'\'' { quoted.extend(b"'\\''") } else { quoted.push(byte) }
+    }
+    quoted.push(b'\'');
+    quoted
+}

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::repo;
+
 pub(crate) use choice::{Hierarchy, Kernel};
 pub(crate) use guest::{Ending, Guest};
 
@@ -46,7 +48,7 @@ pub(crate) struct Args {
 }
 
 /// Runs `cargo xtask vm`. Exit codes: the command's own; 124 the time was up; 125 the guest did not work; 130 interrupted.
-pub(crate) fn run(args: Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let guest = Guest {
         kernel: args.kernel,
         cgroup: args.cgroup,
@@ -54,11 +56,17 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         memory_mib: args.memory,
         timeout: Duration::from_secs(args.timeout),
     };
-    let ending = guest.run(&args.command)?;
+    let ending = guest.run(&args.command, &mut std::io::stdout())?;
     if let Some(trouble) = ending.trouble(&guest) {
         eprintln!("vm: {trouble}");
     }
     Ok(ExitCode::from(ending.code()))
+}
+
+/// Fetches what booting this kernel takes, as far as it is not there, and gives the kernel's release.
+pub(crate) fn prepare(kernel: Kernel) -> Result<String> {
+    let (_, files) = assets::prepare(&repo::root().join(HOME), kernel)?;
+    Ok(files.modules.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
 /// What goes together, checked before anything is fetched.

@@ -19,7 +19,7 @@ pub(super) fn links(source: &Source<'_>, read: impl Fn(&str) -> Option<String>, 
             findings.push(source.finding(line, format!("links to {target}, which is not there")));
             continue;
         };
-        if let Some(heading) = heading.filter(|_| path.ends_with(".md"))
+        if let Some(heading) = heading
             && !read(&path).is_some_and(|text| headings(&text).any(|slug| slug == heading))
         {
             findings.push(source.finding(line, format!("links to {target}, and {path} has no such heading")));

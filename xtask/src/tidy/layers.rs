@@ -28,11 +28,11 @@ pub(super) fn cgroupfs(source: &Source<'_>) -> Vec<Finding> {
 
 /// Only `config` reads files of settings and the environment.
 pub(super) fn settings(source: &Source<'_>) -> Vec<Finding> {
+    const READING: [&str; 5] = ["env::var", "env::vars", "env::var_os", "env::vars_os", "toml::from_str"];
     let config = ["agent", "central"].iter().any(|package| source.is_of(&format!("{package}/src/config")));
     if !source.is_shipped_rust() || config || of_tooling(source) {
         return Vec::new();
     }
-    const READING: [&str; 5] = ["env::var", "env::vars", "env::var_os", "env::vars_os", "toml::from_str"];
     source.findings(&READING, "only the package's `config` reads the environment and files of settings")
 }
 

@@ -43,7 +43,7 @@ impl<'a> Source<'a> {
     pub(super) fn findings(&self, phrases: &[&str], why: &str) -> Vec<Finding> {
         self.code()
             .filter_map(|(line, code)| {
-                let phrase = phrases.iter().find(|phrase| has_phrase(code, phrase))?;
+                let phrase = phrases.iter().find(|phrase| has_phrase(&without_strings(code), phrase))?;
                 Some(self.finding(line, format!("`{phrase}`: {why}")))
             })
             .collect()
@@ -52,6 +52,19 @@ impl<'a> Source<'a> {
     pub(super) fn finding(&self, line: usize, why: impl Into<String>) -> Finding {
         Finding { path: self.path.to_owned(), line, why: why.into() }
     }
+}
+
+/// A line of code with what its string literals say left out.
+fn without_strings(code: &str) -> String {
+    let mut inside = false;
+    let mut escaped = false;
+    let keep = |&c: &char| {
+        let quote = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        inside ^= quote;
+        quote || !inside
+    };
+    code.chars().filter(keep).collect()
 }
 
 /// Whether `phrase` is in `code` with no letter, digit or underscore next to it.
@@ -81,6 +94,11 @@ mod tests {
         let text = "//! docs\nuse a; // why\n#[cfg(test)]\nuse b;\nfn f() {}\n#[cfg(test)]\nmod tests {\n use c;\n}\n";
         let code: Vec<_> = Source { path: "x/src/a.rs", text }.code().collect();
         assert_eq!(code, [(2, "use a;"), (3, "#[cfg(test)]"), (4, "use b;"), (5, "fn f() {}")]);
+    }
+
+    #[test]
+    fn what_strings_say_is_no_code() {
+        assert_eq!(without_strings(r#"f("a \" b", x, "")"#), r#"f("", x, "")"#);
     }
 
     #[test]

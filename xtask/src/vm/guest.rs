@@ -15,7 +15,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::assets::{self, KernelFiles, Tools};
 use super::{Hierarchy, Kernel, cpio, modules};
-use crate::{process, repo};
+use crate::process::{self, shell_word};
+use crate::repo;
 
 /// How often output and end are looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -78,8 +79,8 @@ impl Ending {
 }
 
 impl Guest {
-    /// Boots, runs the command in the current directory, and passes its output on as it comes.
-    pub(crate) fn run(&self, words: &[OsString]) -> Result<Ending> {
+    /// Boots, runs the command in the current directory, and passes its output on to `stdout` and our stderr as it comes.
+    pub(crate) fn run(&self, words: &[OsString], stdout: &mut dyn Write) -> Result<Ending> {
         super::check(self)?;
         let home = repo::root().join(super::HOME);
         let (tools, kernel) = assets::prepare(&home, self.kernel)?;
@@ -89,12 +90,20 @@ impl Guest {
             signals.add(signal);
         }
         let before = signals.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
-        let ending = self.boot(&home, &tools, &kernel, words, &signals);
+        let ending = self.boot(&home, &tools, &kernel, words, &signals, stdout);
         before.thread_set_mask()?;
         ending
     }
 
-    fn boot(&self, home: &Path, tools: &Tools, kernel: &KernelFiles, words: &[OsString], signals: &SigSet) -> Result<Ending> {
+    fn boot(
+        &self,
+        home: &Path,
+        tools: &Tools,
+        kernel: &KernelFiles,
+        words: &[OsString],
+        signals: &SigSet,
+        stdout: &mut dyn Write,
+    ) -> Result<Ending> {
         let signals = SignalFd::with_flags(signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let share = Share::new(home)?;
         fs::write(share.file("run"), include_str!("guest/run"))?;
@@ -106,7 +115,7 @@ impl Guest {
         let mut streams = [Stream::new(share.file("stdout")), Stream::new(share.file("stderr"))];
         loop {
             let ended = qemu.0.try_wait()?;
-            streams[0].pass_on(&mut io::stdout().lock())?;
+            streams[0].pass_on(stdout)?;
             streams[1].pass_on(&mut io::stderr().lock())?;
             if signals.read_signal()?.is_some() {
                 return Ok(Ending::Interrupted);
@@ -237,7 +246,7 @@ impl Stream {
         Self { path, file: None }
     }
 
-    fn pass_on(&mut self, to: &mut impl Write) -> io::Result<()> {
+    fn pass_on(&mut self, to: &mut dyn Write) -> io::Result<()> {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok();
         }
@@ -272,13 +281,13 @@ fn script(words: &[OsString], dir: &Path) -> Vec<u8> {
     let mut script = Vec::new();
     for (name, value) in std::env::vars_os() {
         if is_carried(&name.to_string_lossy()) {
-            script.extend([b"export ", name.as_bytes(), b"=", &quote(value.as_bytes()), b"\n"].concat());
+            script.extend([b"export ", name.as_bytes(), b"=", &shell_word(value.as_bytes()), b"\n"].concat());
         }
     }
-    script.extend([b"cd ", quote(dir.as_os_str().as_bytes()).as_slice(), b" || exit 125\nexec"].concat());
+    script.extend([b"cd ", shell_word(dir.as_os_str().as_bytes()).as_slice(), b" || exit 125\nexec"].concat());
     for word in words {
         script.push(b' ');
-        script.extend(quote(word.as_bytes()));
+        script.extend(shell_word(word.as_bytes()));
     }
     script.push(b'\n');
     script
@@ -287,16 +296,6 @@ fn script(words: &[OsString], dir: &Path) -> Vec<u8> {
 fn is_carried(name: &str) -> bool {
     ["PATH", "HOME", "LANG", "USER"].contains(&name)
         || ["CARGO_MANIFEST", "CARGO_BIN_EXE", "RUST_", "HEADROOM_"].iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// As one word for a shell.
-fn quote(word: &[u8]) -> Vec<u8> {
-    let mut quoted = vec![b'\''];
-    for &byte in word {
-        if byte == b'\'' { quoted.extend(b"'\\''") } else { quoted.push(byte) }
-    }
-    quoted.push(b'\'');
-    quoted
 }
 
 /// An option with a path in it: QEMU ends values at commas, and a doubled comma is a comma.

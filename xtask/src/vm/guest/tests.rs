@@ -6,12 +6,12 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_shell_reads_quoted_words_as_they_were() {
-    assert_eq!(text(&quote(b"it's $HOME")), r"'it'\''s $HOME'");
+    assert_eq!(text(&shell_word(b"it's $HOME")), r"'it'\''s $HOME'");
     let words = ["a b", "it's", "$HOME", "*", "new\nline", ""];
     let mut script = b"printf '%s|'".to_vec();
     for word in words {
         script.push(b' ');
-        script.extend(quote(word.as_bytes()));
+        script.extend(shell_word(word.as_bytes()));
     }
     let said = Command::new("sh").arg("-c").arg(OsStr::from_bytes(&script)).output().unwrap().stdout;
     assert_eq!(text(&said), "a b|it's|$HOME|*|new\nline||");
