@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Config;
-use crate::{check, daemon, release, replay, sampler, show};
+use crate::{check, daemon, release, sampler, show};
 
 /// Keeps each container's limits just above what it really uses.
 #[derive(Debug, Parser)]
@@ -36,11 +35,9 @@ enum Command {
         json: bool,
     },
     /// Show what the running agent guards, and why.
-    Status(show::Args),
+    Status(show::StatusArgs),
     /// Lift the limits of guarded containers to their structure's `max`, with no agent running.
     Release(release::Args),
-    /// Run recorded usage through the policy, without touching anything.
-    Replay(replay::ReplayArgs),
 }
 
 /// Runs what was asked for.
@@ -51,15 +48,17 @@ pub fn run(cli: Cli) -> ExitCode {
             daemon::run(&config)
         }
         Command::Check { config, json } => {
-            let check_config = |path: &std::path::Path| Config::load(path).map(drop).map_err(|e| e.to_string());
-            return check::run(config.as_deref(), json, &sampler::select::try_ebpf, &check_config, &mut io::stdout().lock());
+            let tries = check::Try { ebpf: &sampler::select::try_ebpf, config: &daemon::check_config };
+            let mut out = io::stdout().lock();
+            let no_colour = std::env::var_os("NO_COLOR").is_some();
+            let style = if json { check::Style::Json } else { check::Style::table_for(&out, no_colour) };
+            match check::run(config.as_deref(), &tries, style, &mut out) {
+                Ok(code) => return code,
+                Err(e) => Err(e.into()),
+            }
         }
-        Command::Status(args) => show::run(&args, &mut io::stdout().lock()),
+        Command::Status(args) => show::run(&args),
         Command::Release(args) => release::run(&args, &mut io::stdout().lock()),
-        Command::Replay(args) => {
-            let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-            replay::run(&args, &mut out).and_then(|()| Ok(out.flush()?))
-        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,9 +7,11 @@ mod entry;
 mod journal;
 mod latency;
 mod publish;
+mod readings;
 mod state;
 mod wait;
 mod window;
+mod writes;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,13 +20,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use headroom_model::policy::cores::Topology;
 use nix::sys::eventfd::EventFd;
 
 pub use journal::Journal;
-pub use state::Parts;
+pub use state::{HostFacts, Parts, Settings};
 
-use crate::api::command::ContainerWrite;
-use crate::config::Config;
+use crate::api::command::{Busy, ContainerWrite, ControlHandle};
 use crate::sampler::meter::News;
 use crate::scaler::writer::Report;
 use crate::status::Snapshot;
@@ -39,9 +41,9 @@ pub enum Command {
     /// From the REST interface: limits that a person or a program sets.
     Write(ContainerWrite),
     /// The online CPUs changed.
-    CpusOnline(Vec<u32>),
+    CpusOnline(Arc<Topology>),
     /// A new configuration, checked.
-    Reload(Box<Config>),
+    Reload(Box<Settings>),
     /// Answer, so that the service manager's watchdog knows that the loop is alive.
     Ping(Sender<()>),
     /// End: `restore_on_exit` is carried out first.
@@ -59,7 +61,20 @@ impl Handle {
     /// Queues a command and wakes the loop; false when the loop has ended.
     pub fn send(&self, command: Command) -> bool {
         // A counter that is full wakes, too.
-        self.commands.send(command).is_ok() && self.wake.write(1).is_ok_and(|_| true)
+        self.commands.send(command).is_ok() && self.wake.write(1).is_ok()
+    }
+
+    /// As [`Handle::send`], for those who have nothing to do about an end.
+    pub fn tell(&self, command: Command) {
+        if !self.send(command) {
+            tracing::debug!("the control loop has ended");
+        }
+    }
+}
+
+impl ControlHandle for Handle {
+    fn submit(&self, write: ContainerWrite) -> Result<(), Busy> {
+        self.send(Command::Write(write)).then_some(()).ok_or(Busy)
     }
 }
 
@@ -79,7 +94,7 @@ pub fn queue() -> Result<(Handle, Inbox)> {
 
 /// Starts the control thread. It ends after [`Command::Stop`], or when its kernel interfaces fail.
 pub fn spawn(parts: Parts, inbox: Inbox, published: Arc<ArcSwap<Snapshot>>) -> Result<JoinHandle<Result<()>>> {
-    let priority = parts.config.agent.realtime_priority;
+    let priority = parts.settings.config.agent.realtime_priority;
     std::thread::Builder::new()
         .name("control".into())
         .stack_size(1024 * 1024)

@@ -9,7 +9,8 @@ use headroom_model::resource::Resource;
 
 use crate::cgroup::{CgroupError, Change, Hierarchies};
 use crate::config::{Config, OnDeath};
-use crate::host;
+use crate::host::facts::HostFacts;
+use crate::scaler::memory_change;
 use crate::scaler::originals::{Original, Originals, Record};
 
 /// `release`
@@ -30,7 +31,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "on_death = \"hold\": limits stay as they are")?;
         return Ok(());
     }
-    let (records, bad) = Originals::open(&config.agent.state_dir)?.load(&host::boot_id()?)?;
+    let (records, bad) = Originals::open(&config.agent.state_dir)?.load(&HostFacts::read()?.boot_id)?;
     for path in bad {
         writeln!(out, "{}: not understood, moved aside; its container is not released", path.display())?;
     }
@@ -64,7 +65,9 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
             Resource::Cpu => (cgroup.cpu_limit()?.quota, Change::Cpu { quota: Limit::At(original.max) }),
             Resource::Mem => {
                 let memory = cgroup.memory()?;
-                (memory.moving(), memory.moving_change(Limit::At(original.max)))
+                let change = hierarchies.memory_version().map(|version| memory_change(version, Limit::At(original.max)));
+                let Some(change) = change else { continue };
+                (memory.high.min(memory.max), change)
             }
             _ => continue,
         };

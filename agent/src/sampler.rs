@@ -4,6 +4,7 @@ pub mod audit;
 pub mod btf;
 pub mod cgroupfs;
 pub mod ebpf;
+pub mod meter;
 pub mod select;
 mod slots;
 

@@ -142,6 +142,11 @@ impl Hierarchies {
         }
     }
 
+    /// Of the memory controller; `None` where it is not to be had.
+    pub fn memory_version(&self) -> Option<Version> {
+        self.controllers().into_iter().find(|place| place.controller == Controller::Memory).map(|place| place.version)
+    }
+
     /// Opens a cgroup; [`CgroupError::Gone`] where it is not in the hierarchy of the cpu controller.
     pub fn open(&self, path: &CgroupPath) -> Result<Cgroup> {
         Cgroup::open(self.clone(), path)

@@ -14,6 +14,7 @@ use super::state::State;
 use crate::api::command::ContainerWrite;
 use crate::cgroup::{ApplyError, Change, CpuLimit, Version};
 use crate::clock;
+use crate::scaler::memory_change;
 use crate::scaler::writer::Job;
 use crate::status::Decision;
 
@@ -165,12 +166,11 @@ impl State {
             Resource::Mem => {
                 let lowers = to.amount().is_some_and(|to| entry.applied(Resource::Mem).amount().is_some_and(|from| to < from));
                 match self.host.memory_version {
-                    Some(Version::V2) => Ok(vec![Change::MemoryHigh(to)]),
+                    None => Err("the memory controller is not mounted".into()),
                     Some(Version::V1) if lowers && !self.config.scaler.lower_memory_v1 => {
                         Err("memory limits are not lowered on cgroup v1 (scaler.lower_memory_v1)".into())
                     }
-                    Some(Version::V1) => Ok(vec![Change::MemoryMax(to)]),
-                    None => Err("the memory controller is not mounted".into()),
+                    Some(version) => Ok(vec![memory_change(version, to)]),
                 }
             }
             other => Err(format!("{other} limits are read and reported, not moved, in this version")),

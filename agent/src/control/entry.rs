@@ -6,7 +6,7 @@ use headroom_model::limit::Limit;
 use headroom_model::policy::guardian::Subject;
 use headroom_model::resource::{PerResource, Resource, ResourceSet};
 
-use crate::cgroup::{Cgroup, CpuLimit, CpuQuota};
+use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota};
 use crate::config::ContainerRule;
 use crate::containers::Container;
 use crate::sampler::audit::Audit;
@@ -58,7 +58,13 @@ pub(super) struct Entry {
     pub(super) began: Box<Reading>,
     /// The last of each part of a reading.
     pub(super) last: Box<Reading>,
+    /// The kernel's accounting of it, on a kept descriptor; opened at the first audit.
+    clock: Option<CpuClock>,
     pub(super) audit: Audit,
+    /// When disks were read last, `CLOCK_MONOTONIC` ns.
+    pub(super) disks_at_ns: u64,
+    /// When the network was.
+    pub(super) net_at_ns: u64,
 }
 
 /// When a resource may be tried again after the kernel refused a write.
@@ -101,9 +107,20 @@ impl Entry {
             usage: PerResource::default(),
             areas: PerResource::default(),
             began: first.clone(),
+            disks_at_ns: first.at_ns,
+            net_at_ns: first.at_ns,
             last: first,
+            clock: None,
             audit: Audit::default(),
         }
+    }
+
+    /// The kernel's accounting of its CPU time, where there is one.
+    pub(super) fn accounting(&mut self) -> Option<&CpuClock> {
+        if self.clock.is_none() {
+            self.clock = self.cgroup.cpu_clock().ok();
+        }
+        self.clock.as_ref()
     }
 
     /// Whether a window of this resource is judged now.

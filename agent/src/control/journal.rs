@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, unbounded};
 
-use crate::api::decisions::DecisionLog;
+use crate::api::DecisionLog;
 use crate::status::Decision;
 
 /// Where decisions go.
@@ -22,7 +22,7 @@ impl Journal {
         let thread = std::thread::Builder::new().name("journal".into()).stack_size(256 * 1024).spawn(move || {
             for decision in queue {
                 tell(&decision);
-                log.push(decision);
+                log.record(decision);
             }
         })?;
         Ok(Self { decisions: Some(decisions), thread: Some(thread) })

@@ -9,6 +9,7 @@ use crate::cgroup::{CpuLimit, DiskReading};
 use crate::clock;
 use crate::config::OnForeignChange;
 use crate::sampler::meter::Reading;
+use crate::sampler::{SourceKind, audit};
 
 /// In how many windows every guarded container's quota has been read back once.
 const DRIFT_TURNS: u64 = 10;
@@ -22,7 +23,6 @@ impl State {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let memory_ends = reading.memory.is_some() && reading.at_ns > entry.memory_written_ns;
             entry.take(reading, memory_ends);
-            self.audit(id);
             if self.entries.get(&id).is_some_and(|e| e.phase != Phase::Guarded) {
                 self.reserve_unguarded(id);
             }
@@ -39,28 +39,35 @@ impl State {
         self.carry_out(decided_ns);
     }
 
-    /// Holds our count of CPU time against the kernel's own.
-    fn audit(&mut self, id: u64) {
-        let interval = self.config.sampler.audit_interval;
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        let (Some(slot), Some(kernel)) = (entry.slot, entry.last.cpu_time) else { return };
-        if self.source.kind() != crate::sampler::SourceKind::Ebpf {
+    /// Holds our count of CPU time against the kernel's own, for those containers whose turn it is.
+    pub(super) fn audit(&mut self) {
+        if self.source.kind() != SourceKind::Ebpf {
             return;
         }
-        let now = clock::monotonic_ns();
-        // A reading that took its time to get here cannot be held against what is counted now.
-        if now.saturating_sub(entry.last.at_ns) > 20_000_000 || !entry.audit.is_due(now, interval) {
-            return;
-        }
-        let Some(ours) = self.source.used_ns(slot) else { return };
-        if let Some(verdict) = entry.audit.hold(now, ours, kernel.total_us * 1_000) {
-            self.counters.usage_drift_max = self.counters.usage_drift_max.max(verdict.drift);
-            if let Some(correct_ns) = verdict.correct_ns {
-                self.counters.usage_corrected += 1;
-                self.source.correct(slot, correct_ns);
-                tracing::warn!(container = %entry.name, drift = verdict.drift, "our count of CPU time was put right after the kernel's");
+        let windows = self.config.sampler.audit_interval.as_nanos() / self.cpu_window().as_nanos().max(1);
+        let turns = u64::try_from(windows).unwrap_or(u64::MAX).max(1);
+        self.audit_turn = (self.audit_turn + 1) % turns;
+        for (id, entry) in &mut self.entries {
+            if id % turns != self.audit_turn {
+                continue;
+            }
+            let Some(slot) = entry.slot else { continue };
+            // Where the kernel does not account this cgroup, there is nothing to hold against.
+            let Some(clock) = entry.accounting() else { continue };
+            let (Some(before_ns), Ok(kernel_ns), Some(after_ns)) =
+                (self.source.used_ns(slot), clock.total_ns(), self.source.used_ns(slot))
+            else {
+                continue;
+            };
+            let Some(verdict) = entry.audit.judge(audit::Reading { before_ns, kernel_ns, after_ns }) else { continue };
+            self.audited.note(verdict);
+            if let Some(by_ns) = verdict.correct_by_ns {
+                self.source.correct(slot, by_ns);
+                tracing::warn!(container = %entry.name, by_ns, "our count of CPU time was put right after the kernel's");
             }
         }
+        self.counters.usage_corrected = self.audited.corrected;
+        self.counters.usage_drift_max = self.audited.worst;
     }
 
     /// Reads the quotas of a tenth of the guarded containers back.

@@ -26,6 +26,7 @@ use crate::cgroup::{Mode, Version};
 use crate::clock;
 use crate::config::Config;
 use crate::containers::select::Selector;
+use crate::sampler::audit::Audited;
 use crate::sampler::meter::{Ask, Meter, News, Reading};
 use crate::sampler::{Passed, UsageSource};
 use crate::scaler::originals::Record;
@@ -73,11 +74,11 @@ pub struct HostFacts {
     /// The machine's memory.
     pub memory_mib: f64,
     /// The online CPUs by where they sit.
-    pub topology: Topology,
+    pub topology: Arc<Topology>,
 }
 
 impl HostFacts {
-    pub(super) fn online(&self) -> Vec<u32> {
+    pub(crate) fn online(&self) -> Vec<u32> {
         let mut cpus: Vec<u32> = self.topology.values().flat_map(BTreeMap::values).flatten().copied().collect();
         cpus.sort_unstable();
         cpus
@@ -108,6 +109,10 @@ pub(super) struct State {
     pub(super) pending: HashMap<u64, Pending>,
     pub(super) next_ticket: u64,
     pub(super) waiting: Waiting,
+    /// Whose quotas are read back next, and whose count is audited.
+    pub(super) turn: u64,
+    pub(super) audit_turn: u64,
+    pub(super) audited: Audited,
     pub(super) window: Window,
     pub(super) counters: Counters,
     pub(super) latencies: Latencies,
@@ -135,6 +140,9 @@ impl State {
             pending: HashMap::new(),
             next_ticket: 0,
             waiting: Waiting::default(),
+            turn: 0,
+            audit_turn: 0,
+            audited: Audited::default(),
             counters: Counters::default(),
             latencies: Latencies::new(),
             publisher: Publisher::new(published),
@@ -256,7 +264,7 @@ impl State {
         }
     }
 
-    fn cpus_changed(&mut self, topology: Topology) {
+    fn cpus_changed(&mut self, topology: Arc<Topology>) {
         self.host.topology = topology;
         tracing::info!(online = ?self.host.online(), "the online CPUs changed");
         self.set_host_max();

@@ -71,9 +71,10 @@ impl State {
         }
         self.reopen();
         self.check_drift();
+        self.audit();
         self.retry_waiting();
         self.latencies.record(Timed::Step, clock::monotonic_ns().saturating_sub(now));
-        self.publish();
+        self.publish_if_due();
     }
 
     /// Each container's mean over the window, and what it adds to the bill.
@@ -118,7 +119,7 @@ impl State {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let due: ResourceSet = due.iter().filter(|r| entry.may_judge(*r, now)).collect();
         let Some(first) = due.iter().next() else { return };
-        self.guardian.event_timeout = self.config.guardian.event_timeout[first].as_secs_f64();
+        self.guardian.event_timeout = self.config.guardian.event_timeout(first).as_secs_f64();
         self.guardian.judge(&mut entry.subject, due, now, &mut self.judgement);
         self.counters.windows += self.judgement.judged.iter().count() as u64;
         self.counters.missing_samples += self.judgement.gaps.iter().count() as u64;
@@ -182,7 +183,7 @@ impl State {
             }
             let end = self.window.due_ns() as f64 / 1e9;
             let certain = shares(used, self.window.length_ns);
-            self.guardian.event_timeout = self.config.guardian.event_timeout[Resource::Cpu].as_secs_f64();
+            self.guardian.event_timeout = self.config.guardian.event_timeout(Resource::Cpu).as_secs_f64();
             if !self.guardian.judge_early(&mut entry.subject, Resource::Cpu, certain, end, &mut self.judgement) {
                 return;
             }

@@ -27,6 +27,11 @@ pub struct Place {
 }
 
 impl Topology {
+    /// As the policy takes it.
+    pub fn into_map(self) -> headroom_model::policy::cores::Topology {
+        self.0
+    }
+
     /// That of this host's online CPUs; offline ones have no place.
     pub fn read(online: &CpuList) -> Result<Self, HostError> {
         Self::read_at(Path::new("/sys/devices/system/cpu"), online)

@@ -38,6 +38,14 @@ pub fn select(wanted: Option<SourceKind>, mode: Mode, max_containers: u32) -> Re
     Ok(Selected { source: cgroupfs(), reason: Some(why) })
 }
 
+/// Loads and attaches the kernel side, and lets go of it again. `Err`: what is missing.
+pub fn try_ebpf() -> Result<(), String> {
+    let mode = crate::cgroup::Hierarchies::probe().map_err(|e| e.to_string())?.mode();
+    EbpfSource::load(mode, 1).map(drop).map_err(|failed| {
+        Facts::probe(mode).missing().map_or_else(|| failed.to_string(), |missing| missing.to_string())
+    })
+}
+
 /// What eBPF needs of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {

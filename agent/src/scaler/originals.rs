@@ -25,7 +25,9 @@ pub struct Record {
     pub path: CgroupPath,
     /// What it was called.
     pub name: String,
-    /// The guarded resources.
+    /// Whether it is guarded now; if not, what was found stays known but `release` leaves it alone.
+    pub guarded: bool,
+    /// What was found, by resource.
     pub resources: BTreeMap<Resource, Original>,
 }
 
@@ -139,6 +141,7 @@ mod tests {
             cgroup_id,
             path: CgroupPath::new("lxc.payload.cont0").unwrap(),
             name: "cont0".into(),
+            guarded: true,
             resources: BTreeMap::from([(Resource::Cpu, cpu)]),
         }
     }
