@@ -117,7 +117,8 @@ fn a_container_is_known_from_its_mkdir_to_its_rmdir() {
     assert_eq!(search.next(), ("-".to_owned(), now));
     assert_eq!(search.next(), ("+now".to_owned(), anew));
     search.watcher.stop();
-    assert!(search.woken.load(Ordering::Relaxed) >= 3);
+    // Once at the start, and for whatever came after, in as many batches as the kernel made of it.
+    assert!(search.woken.load(Ordering::Relaxed) >= 2);
     ground.make("after");
     assert!(search.told.try_recv().is_err());
 }

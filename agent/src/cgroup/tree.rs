@@ -50,11 +50,20 @@ impl Tree {
             Ok(dir) => dir,
             Err(errno) => return self.absent(path, errno),
         };
-        let mut children = Vec::new();
+        let mut names = Vec::new();
         for entry in dir.iter() {
             match entry {
-                Ok(entry) if entry.file_type() == Some(Type::Directory) => children.extend(child(entry.file_name(), entry.ino())),
+                Ok(entry) if entry.file_type() == Some(Type::Directory) => names.extend(name_of(entry.file_name())),
                 Ok(_) => {}
+                Err(errno) => return self.absent(path, errno),
+            }
+        }
+        let mut children = Vec::with_capacity(names.len());
+        for name in names {
+            match fstatat(&dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(stat) => children.push(Child { name, id: stat.st_ino }),
+                // Gone since it was listed.
+                Err(Errno::ENOENT | Errno::ENODEV) => {}
                 Err(errno) => return self.absent(path, errno),
             }
         }
@@ -84,9 +93,8 @@ fn relative(path: &CgroupPath) -> &str {
     if path.as_str().is_empty() { "." } else { path.as_str() }
 }
 
-fn child(name: &CStr, id: u64) -> Option<Child> {
-    let name = name.to_str().ok().filter(|name| !matches!(*name, "." | ".."))?;
-    Some(Child { name: name.to_owned(), id })
+fn name_of(entry: &CStr) -> Option<String> {
+    entry.to_str().ok().filter(|name| !matches!(*name, "." | "..")).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ const FLOOR: (u32, u32) = (6, 1);
 /// What it takes to keep the control thread's memory where it is, in bytes, generously.
 const LOCKED: u64 = 64 << 20;
 
-/// As many directories as a host with thousands of containers has.
-const WATCHES: u64 = 16_384;
+/// As many directories as a host with thousands of containers has: what kernels granted before they went by memory.
+const WATCHES: u64 = 8192;
 
 /// What was tried beside the probing.
 #[derive(Clone, Debug)]
@@ -342,7 +342,7 @@ fn watches(facts: &Facts) -> Finding {
             format!("{watches} watches a user"),
             "with thousands of cgroups some are polled for new containers, which costs more",
         )
-        .todo(format!("sysctl fs.inotify.max_user_watches={WATCHES}")),
+        .todo("sysctl fs.inotify.max_user_watches=65536"),
         (Some(watches), Some(instances)) => {
             finding(Level::Ok, format!("{watches} watches, {instances} instances a user"), "new containers are known at once")
         }

@@ -158,17 +158,20 @@ struct Due {
     rescan: Duration,
     /// Scan everything.
     scan: Instant,
+    /// The earliest moment for that: looking takes one part in [`SCAN_PART`] of the time.
+    rested: Instant,
     /// Look at what has no watch.
     poll: Instant,
 }
 
 impl Due {
     fn new(rescan: Duration, now: Instant) -> Self {
-        Self { rescan, scan: now + rescan, poll: now + POLL }
+        Self { rescan, scan: now + rescan, rested: now, poll: now + POLL }
     }
 
     fn scanned(&mut self, took: Duration, now: Instant) {
-        self.scan = now + self.rescan.max(took * SCAN_PART);
+        self.rested = now + took * SCAN_PART;
+        self.scan = self.rested.max(now + self.rescan);
     }
 
     fn polled(&mut self, took: Duration, now: Instant) {
@@ -176,8 +179,8 @@ impl Due {
     }
 
     /// Notifications were lost: scan at once, yet not for ever one scan after the other.
-    fn lost(&mut self, last_scan: Duration, now: Instant) {
-        self.scan = self.scan.min(now + last_scan * SCAN_PART);
+    fn lost(&mut self, now: Instant) {
+        self.scan = self.scan.min(self.rested.max(now));
     }
 }
 
@@ -227,7 +230,7 @@ impl Search {
         let lost = self.scanner.take_notifications(READS);
         let now = Instant::now();
         if lost {
-            self.due.lost(Duration::from_micros(self.stats.load().last_scan_us), now);
+            self.due.lost(now);
         }
         if now >= self.due.scan {
             match self.scanner.scan() {
