@@ -311,9 +311,12 @@ fn with_path(option: &str, path: &Path) -> OsString {
     text
 }
 
+/// The last lines, and from the panic on when there was one: what follows it can be long.
 fn tail(console: &str) -> String {
     let lines: Vec<_> = console.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(CONSOLE_TAIL)..].join("\n")
+    let last = lines.len().saturating_sub(CONSOLE_TAIL);
+    let from = lines.iter().position(|line| line.contains("Kernel panic")).map_or(last, |panic| panic.min(last));
+    lines[from..].join("\n")
 }
 
 #[cfg(test)]
