@@ -64,3 +64,12 @@ fn an_exit_code_counts_and_a_console_without_one_is_a_broken_guest() {
     fs::write(share.file("rc"), "42\n").unwrap();
     assert_eq!(share.ending(status, &mut child).unwrap(), Ending::Exited(42));
 }
+
+#[test]
+fn a_panic_is_told_from_its_first_line() {
+    let trace = "trace\n".repeat(100);
+    let told = tail(&format!("booting\nKernel panic - not syncing: x\n{trace}"));
+    assert!(told.starts_with("Kernel panic") && told.lines().count() == CONSOLE_TAIL);
+    let quiet = tail(&trace);
+    assert_eq!(quiet.lines().count(), CONSOLE_TAIL);
+}
