@@ -33,8 +33,8 @@ pub(crate) struct Step {
 
 /// What came of a step.
 pub(crate) enum Outcome {
-    /// Tests ran, so many.
-    Tests(Tally),
+    /// Tests ran, so many; which programs had failures.
+    Tests { tally: Tally, failed: Vec<String> },
     /// A check found nothing wrong, or something.
     Check { passed: bool },
     /// Left out, and why.

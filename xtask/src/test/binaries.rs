@@ -93,19 +93,19 @@ fn package(id: &str) -> Option<String> {
 
 /// Runs each on this machine, one after the other, its output shown as it comes.
 pub(super) fn run_here(binaries: &[Binary]) -> Result<Outcome> {
-    let mut total = Tally::default();
-    for binary in binaries {
+    let run = |binary: &Binary| {
         eprintln!("test: {}", binary.name());
-        total = total.plus(tee(&mut binary.command()).with_context(|| binary.executable.display().to_string())?);
-    }
-    Ok(Outcome::Tests(total))
+        let tally = tee(&mut binary.command()).with_context(|| binary.executable.display().to_string())?;
+        Ok((binary.name(), tally))
+    };
+    Ok(Outcome::of_programs(binaries.iter().map(run).collect::<Result<Vec<_>>>()?))
 }
 
 /// The examples in the documentation; cargo builds and runs these itself.
 pub(super) fn run_doc_tests() -> Result<Outcome> {
     let mut cargo = repo::cargo();
     cargo.args(["test", "--workspace", "--doc", "--quiet"]);
-    Ok(Outcome::Tests(tee(&mut cargo)?))
+    Ok(Outcome::of_programs([("cargo test --doc".to_owned(), tee(&mut cargo)?)]))
 }
 
 fn tee(command: &mut Command) -> Result<Tally> {

@@ -17,6 +17,9 @@ use crate::vm::{Ending, Guest, Hierarchy, Kernel};
 /// Stands at the start of a line before and after each program's output.
 const MARK: &str = "headroom-test-program:";
 
+/// A program that the guest did not get to its end is one failure.
+const UNFINISHED: Tally = Tally { passed: 0, failed: 1, ignored: 0 };
+
 /// What is tested on this machine only, and why it is not in VMs: names of files in `agent/tests`.
 const MACHINE_ONLY: [(&str, &str); 0] = [];
 
@@ -35,14 +38,12 @@ pub(super) fn run(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Res
         eprintln!("test: {trouble}");
     }
     let text = String::from_utf8_lossy(&output.0);
-    let tally = tally(&text, &chosen);
-    for name in failed(&text, &chosen) {
-        eprintln!("test: FAILED on kernel {}, cgroup {}: {name}", kernel.name(), cgroup.name());
-    }
     if ending == Ending::Interrupted {
         bail!("interrupted");
     }
-    Ok(Outcome::Tests(tally))
+    let tally = |run: Option<(&str, bool)>| run.map_or(UNFINISHED, |(output, success)| Tally::of_run(output, success));
+    let tallies = runs(&text, chosen.len()).into_iter().map(tally);
+    Ok(Outcome::of_programs(chosen.iter().map(|binary| binary.name()).zip(tallies)))
 }
 
 /// Runs the programs one after the other, each between marks: its number, then its number and exit code.
@@ -72,23 +73,6 @@ fn runs(text: &str, count: usize) -> Vec<Option<(&str, bool)>> {
         Some((output, code.lines().next() == Some("0")))
     };
     (0..count).map(run).collect()
-}
-
-/// The counts over all; a program that the guest did not get to its end is one failure.
-fn tally(text: &str, binaries: &[&Binary]) -> Tally {
-    let of_run = |run: Option<(&str, bool)>| {
-        run.map_or(Tally { failed: 1, ..Tally::default() }, |(output, success)| Tally::of_run(output, success))
-    };
-    runs(text, binaries.len()).into_iter().map(of_run).fold(Tally::default(), Tally::plus)
-}
-
-fn failed(text: &str, binaries: &[&Binary]) -> Vec<String> {
-    let runs = runs(text, binaries.len());
-    let bad = binaries
-        .iter()
-        .zip(runs)
-        .filter(|(_, run)| !run.is_some_and(|(output, success)| Tally::of_run(output, success).failed == 0));
-    bad.map(|(binary, _)| binary.name()).collect()
 }
 
 /// Shows and keeps what is written.

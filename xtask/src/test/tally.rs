@@ -1,6 +1,6 @@
 //! Counting what test programs say, and the summary.
 
-use std::fmt::Write;
+use std::fmt;
 
 use super::{Outcome, Step};
 
@@ -41,31 +41,54 @@ impl Tally {
 
 /// A table of what ran where, and as the last line the counts over all; whether everything passed. A check counts as one.
 pub(crate) fn summary(steps: &[Step]) -> (String, bool) {
-    let mut total = Tally::default();
-    let mut text = String::new();
+    let total = steps.iter().map(|step| step.outcome.tally()).fold(Tally::default(), Tally::plus);
     let width = steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
-    for Step { name, outcome, seconds } in steps {
-        let said = match outcome {
-            Outcome::Tests(tally) => {
-                total = total.plus(*tally);
-                let Tally { passed, failed, ignored } = tally;
-                format!("{passed} passed, {failed} failed, {ignored} ignored")
+    let line = |Step { name, outcome, seconds }: &Step| format!("{name:<width$}  {outcome}  ({seconds:.0} s)\n");
+    let table: String = steps.iter().map(line).collect();
+    let bad = |step: &Step| {
+        let Outcome::Tests { failed, .. } = &step.outcome else { return Vec::new() };
+        failed.iter().map(|program| format!("FAILED on {}: {program}\n", step.name)).collect()
+    };
+    let bad: String = steps.iter().flat_map(bad).collect();
+    let Tally { passed, failed, ignored } = total;
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    (format!("{table}{bad}test result: {word}. {passed} passed; {failed} failed; {ignored} ignored\n"), failed == 0)
+}
+
+impl Outcome {
+    /// Of programs by name, each with its counts.
+    pub(crate) fn of_programs(programs: impl IntoIterator<Item = (String, Tally)>) -> Self {
+        let (mut tally, mut failed) = (Tally::default(), Vec::new());
+        for (name, one) in programs {
+            tally = tally.plus(one);
+            if one.failed > 0 {
+                failed.push(name);
             }
-            Outcome::Check { passed } => {
-                let tally = Tally { passed: u32::from(*passed), failed: u32::from(!passed), ignored: 0 };
-                total = total.plus(tally);
-                if *passed { "clean".to_owned() } else { "FAILED".to_owned() }
-            }
-            Outcome::LeftOut(why) => format!("left out ({why})"),
-        };
-        // Writing to a String does not fail.
-        drop(writeln!(text, "{name:<width$}  {said}  ({seconds:.0} s)"));
+        }
+        Self::Tests { tally, failed }
     }
-    let passed = total.failed == 0;
-    let Tally { passed: good, failed, ignored } = total;
-    let word = if passed { "ok" } else { "FAILED" };
-    drop(writeln!(text, "test result: {word}. {good} passed; {failed} failed; {ignored} ignored"));
-    (text, passed)
+
+    /// What it adds to the counts: a check is one.
+    fn tally(&self) -> Tally {
+        match self {
+            Self::Tests { tally, .. } => *tally,
+            Self::Check { passed } => Tally { passed: u32::from(*passed), failed: u32::from(!passed), ignored: 0 },
+            Self::LeftOut(_) => Tally::default(),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tests { tally: Tally { passed, failed, ignored }, .. } => {
+                write!(f, "{passed} passed, {failed} failed, {ignored} ignored")
+            }
+            Self::Check { passed: true } => f.write_str("clean"),
+            Self::Check { passed: false } => f.write_str("FAILED"),
+            Self::LeftOut(why) => write!(f, "left out: {why}"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -93,10 +116,13 @@ mod tests {
     fn the_last_line_is_as_cargos_own() {
         let step = |outcome| Step { name: "here".to_owned(), outcome, seconds: 1.0 };
         let tests = Tally { passed: 12, failed: 0, ignored: 3 };
-        let mut steps =
-            vec![step(Outcome::Tests(tests)), step(Outcome::Check { passed: true }), step(Outcome::LeftOut("why".to_owned()))];
+        let mut steps = vec![
+            step(Outcome::Tests { tally: tests, failed: vec!["agent sampler".to_owned()] }),
+            step(Outcome::Check { passed: true }),
+            step(Outcome::LeftOut("why".to_owned())),
+        ];
         let (text, passed) = summary(&steps);
-        assert!(passed && text.contains("left out (why)"));
+        assert!(passed && text.contains("left out: why") && text.contains("FAILED on here: agent sampler\n"));
         assert_eq!(text.lines().last(), Some("test result: ok. 13 passed; 0 failed; 3 ignored"));
         steps.push(step(Outcome::Check { passed: false }));
         let (text, passed) = summary(&steps);

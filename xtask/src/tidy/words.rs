@@ -10,7 +10,7 @@ const REGISTRIES: [&str; 5] = ["deb.debian", "registry.npmjs", "files.pythonhost
 
 /// Paths and hosts that only one machine has.
 pub(super) fn places(source: &Source<'_>) -> Vec<Finding> {
-    if source.path.ends_with(".lock") || source.path.ends_with("-lock.json") {
+    if source.has_suffix(&["lock"]) || source.path.ends_with("-lock.json") {
         return Vec::new();
     }
     let mut findings = Vec::new();

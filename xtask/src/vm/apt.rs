@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::assets::PARTIAL;
 use crate::process::{output, run};
 
 /// One line of a sources list: an archive and a suite in it.
@@ -70,7 +71,7 @@ impl Apt {
 
     fn fetch(&self, root: &Path, packages: &[&str], download: impl Fn(&Self, &Path) -> Result<()>) -> Result<()> {
         eprintln!("vm: fetching {}", packages.join(", "));
-        let debs = tempfile::tempdir_in(&self.dir)?;
+        let debs = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(&self.dir)?;
         std::fs::create_dir(debs.path().join("partial"))?;
         if download(self, debs.path()).is_err() {
             self.update()?;
@@ -127,7 +128,8 @@ pub(crate) fn of_kernels(own: &[Source], codename: &str) -> Result<Vec<Source>> 
 
 fn sources_list(sources: &[Source], components: &str, keyring: &Path) -> String {
     let signed = keyring.display();
-    sources.iter().map(|Source { archive, suite }| format!("deb [signed-by={signed}] {archive} {suite} {components}\n")).collect()
+    let line = |Source { archive, suite }: &Source| format!("deb [signed-by={signed}] {archive} {suite} {components}\n");
+    sources.iter().map(line).collect()
 }
 
 /// apt's settings. `Dir::Etc::parts` is ours too, so that hooks of the machine do not run; its proxies are taken over.
@@ -153,8 +155,8 @@ APT::Sandbox::User "root";
 Debug::NoLocking "true";
 "#
     );
-    let carried = machine.lines().filter(|line| CARRIED.iter().any(|key| line.starts_with(key)));
-    own + &carried.map(|line| format!("{line}\n")).collect::<String>() + "Acquire::Check-Valid-Until \"false\";\n"
+    let carried: Vec<_> = machine.lines().filter(|line| CARRIED.iter().any(|key| line.starts_with(key))).collect();
+    own + &carried.join("\n") + "\nAcquire::Check-Valid-Until \"false\";\n"
 }
 
 #[cfg(test)]

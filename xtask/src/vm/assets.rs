@@ -34,6 +34,8 @@ struct Release {
     codename: String,
 }
 
+/// How the names of directories that are being filled begin.
+pub(super) const PARTIAL: &str = ".partial-";
 const DEBIAN_KEYRING: &str = "usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Finds or fetches everything that booting `kernel` takes. Two at a time wait for each other.
@@ -41,6 +43,7 @@ pub(crate) fn prepare(vm: &Path, kernel: Kernel) -> Result<(Tools, KernelFiles)>
     std::fs::create_dir_all(vm).with_context(|| format!("{}: cannot be made", vm.display()))?;
     let lock = File::create(vm.join("lock"))?;
     lock.lock()?;
+    sweep(vm);
     let tools = tools(vm)?;
     let files = kernel_files(vm, kernel)?;
     Ok((tools, files))
@@ -91,13 +94,25 @@ fn kernel_files(vm: &Path, kernel: Kernel) -> Result<KernelFiles> {
 fn whole(dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let parent = dir.parent().unwrap_or(dir);
     std::fs::create_dir_all(parent)?;
-    let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
+    let partial = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(parent)?;
     fill(partial.path())?;
     let partial = partial.keep();
     if dir.exists() {
         std::fs::remove_dir_all(dir)?;
     }
     std::fs::rename(&partial, dir).with_context(|| format!("{} to {}", partial.display(), dir.display()))
+}
+
+/// Removes what fetches that were interrupted left; nobody else fetches now.
+fn sweep(vm: &Path) {
+    for dir in [vm.to_owned(), vm.join("kernels"), vm.join("apt/machine"), vm.join("apt/kernels")] {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+                // What cannot be removed now is tried again next time.
+                drop(std::fs::remove_dir_all(entry.path()));
+            }
+        }
+    }
 }
 
 /// apt with the sources of the machine's own release, so that what is fetched fits its libraries.

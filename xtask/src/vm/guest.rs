@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How much of the console is shown when a guest goes wrong, in lines.
 const CONSOLE_TAIL: usize = 25;
 
+/// What the kernel says first when it gives up.
+const PANIC: &str = "Kernel panic";
+
 /// A guest that can be booted.
 #[derive(Clone, Debug)]
 pub(crate) struct Guest {
@@ -72,7 +75,8 @@ impl Ending {
             }
             Self::Interrupted => Some("interrupted; the guest was ended".to_owned()),
             Self::Broken(console) => {
-                Some(format!("the guest (kernel {kernel}) ended before the command did; its console:\n{console}"))
+                let how = if console.contains(PANIC) { "panicked" } else { "ended" };
+                Some(format!("the guest's kernel ({kernel}) {how} before the command was done; its console:\n{console}"))
             }
         }
     }
@@ -311,9 +315,12 @@ fn with_path(option: &str, path: &Path) -> OsString {
     text
 }
 
+/// The last lines; when there was a panic, those that begin with it.
 fn tail(console: &str) -> String {
     let lines: Vec<_> = console.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(CONSOLE_TAIL)..].join("\n")
+    let last = lines.len().saturating_sub(CONSOLE_TAIL);
+    let from = lines.iter().position(|line| line.contains(PANIC)).unwrap_or(last);
+    lines[from..].iter().take(CONSOLE_TAIL).copied().collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -59,8 +59,17 @@ fn an_exit_code_counts_and_a_console_without_one_is_a_broken_guest() {
     let mut child = Command::new("true").spawn().unwrap();
     let status = child.wait().unwrap();
     assert!(share.ending(status, &mut child).unwrap_err().to_string().contains("before the guest's kernel said anything"));
-    fs::write(share.file("console"), "booting\r\n\nKernel panic - not syncing\r\n").unwrap();
-    assert_eq!(share.ending(status, &mut child).unwrap(), Ending::Broken("booting\nKernel panic - not syncing".to_owned()));
+    fs::write(share.file("console"), "booting\r\n\nno root\r\n").unwrap();
+    assert_eq!(share.ending(status, &mut child).unwrap(), Ending::Broken("booting\nno root".to_owned()));
     fs::write(share.file("rc"), "42\n").unwrap();
     assert_eq!(share.ending(status, &mut child).unwrap(), Ending::Exited(42));
+}
+
+#[test]
+fn a_panic_is_told_from_its_first_line() {
+    let trace = "trace\n".repeat(100);
+    let told = tail(&format!("booting\nKernel panic - not syncing: x\n{trace}"));
+    assert!(told.starts_with("Kernel panic") && told.lines().count() == CONSOLE_TAIL);
+    let quiet = tail(&trace);
+    assert_eq!(quiet.lines().count(), CONSOLE_TAIL);
 }
