@@ -183,6 +183,8 @@ pub struct Api {
 /// One `[[container]]`: which containers, and what they get.
 #[derive(Clone, Debug)]
 pub struct ContainerRule {
+    /// Where it stands, for people: `agent.toml:12`.
+    pub origin: String,
     /// A glob on the container's name.
     pub name: Option<globset::Glob>,
     /// Its engine.

@@ -104,14 +104,13 @@ impl Listeners {
         let mut served = std::pin::pin!(async { tokio::try_join!(over_tcp, over_unix) });
         tokio::pin!(shutdown);
         let failed = tokio::select! {
-            outcome = &mut served => match outcome {
-                Err(source) => Some(source),
-                // Nothing is listened on.
-                Ok(_) => {
+            outcome = &mut served => {
+                if outcome.is_ok() {
+                    // Nothing is listened on.
                     shutdown.await;
-                    None
                 }
-            },
+                outcome.err()
+            }
             () = &mut shutdown => {
                 ending.send_replace(true);
                 timeout(GRACE, served).await.ok().and_then(Result::err)

@@ -131,6 +131,7 @@ cpu = { min = 20, max = 400 }
 "#,
     );
     let [web, docker, machines] = config.containers.as_slice() else { panic!("three tables") };
+    assert_eq!((web.origin.as_str(), docker.origin.as_str()), ("agent.toml:2", "agent.toml:9"));
     assert_eq!(web.name.as_ref().map(globset::Glob::glob), Some("web-*"));
     let absolute = BoundaryType::Absolute;
     let expected = ResourceRule { min: 50.0, max: 200.0, boundary: 25.0, boundary_type: absolute, guard: true, weight: 1.0 };
@@ -227,7 +228,7 @@ fn what_will_hardly_be_meant_is_warned_of() {
     let container = "[[container]]\nname = \"a\"\nguard = true\n";
     let cases = [
         ("guardian.window.cpu = 20".to_owned(), "the rules for cpu count 6 windows of 20s, which takes 120s"),
-        (format!("{container}mem = {{ min = 64, max = 640 }}"), "number 1: mem is not guarded, since guardian.guardable"),
+        (format!("{container}mem = {{ min = 64, max = 640 }}"), "agent.toml:1: mem is not guarded, since guardian.guardable"),
         (format!("{container}net = {{ min = 1, max = 10 }}"), "net is read and reported, but not scaled"),
         (
             format!("{container}cpu = {{ min = 50, max = 100, boundary = 25 }}"),
