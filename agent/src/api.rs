@@ -5,6 +5,7 @@
 //! `/status` and `/decisions` for people and `/metrics` for Prometheus.
 
 pub mod command;
+mod connections;
 mod containers;
 mod cpu_list;
 mod decisions;

@@ -74,7 +74,7 @@ pub struct ContainerStatus {
     pub container: Arc<Container>,
     /// Whether it is guarded.
     pub guard: GuardMode,
-    /// Why `guard` is what it is: "[[container]] in agent.toml:12", "host.never_guard", ..
+    /// Why `guard` is what it is: `[[container]] in agent.toml:12`, `host.never_guard`, ..
     pub reason: Arc<str>,
     /// Why it is not guarded though the config asks for it, or what else a person should know.
     pub notes: Vec<Arc<str>>,

@@ -241,3 +241,20 @@ fn what_will_hardly_be_meant_is_warned_of() {
         assert!(warnings.len() == 1 && warnings[0].contains(part), "{text}: {warnings:?}");
     }
 }
+
+proptest::proptest! {
+    /// Whatever stands in a file, it is taken or refused at lines that it has.
+    #[test]
+    fn no_text_is_too_odd(at in 0..COMMENTED.len(), cut in 0_usize..40, put in "[ -~\u{e4}\\n]{0,12}") {
+        let text = with_examples();
+        let (mut from, mut to) = (at.min(text.len()), (at + cut).min(text.len()));
+        while !text.is_char_boundary(from) { from -= 1; }
+        while !text.is_char_boundary(to) { to += 1; }
+        let odd = format!("{}{put}{}", &text[..from], &text[to..]);
+        if let Err(ConfigError::Invalid { problems }) = Config::parse(&odd, "agent.toml") {
+            proptest::prop_assert!(!problems.is_empty());
+            let lines = odd.lines().count().max(1);
+            proptest::prop_assert!(problems.iter().all(|p| (1..=lines + 1).contains(&p.line) && !p.message.is_empty()));
+        }
+    }
+}

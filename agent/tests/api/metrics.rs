@@ -114,3 +114,19 @@ fn two_scrapes_of_one_snapshot_are_the_same() {
     let snapshot: Snapshot = snapshot();
     assert_eq!(render(&snapshot), render(&snapshot));
 }
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_exist() {
+    let page = render(&snapshot());
+    let names = regex::Regex::new("headroom_[a-z0-9_]+").unwrap();
+    let alerts = include_str!("../../../configs/prometheus/alerts.yml");
+    let dashboard = include_str!("../../../configs/grafana/headroom.json");
+    let asked: BTreeSet<_> = [alerts, dashboard].iter().flat_map(|text| names.find_iter(text)).map(|m| m.as_str()).collect();
+    assert!(asked.len() > 10, "{asked:?}");
+    for name in asked {
+        assert!(
+            page.contains(&format!("\n{name}{{")) || page.contains(&format!("\n{name} ")),
+            "{name} is asked for and not served"
+        );
+    }
+}

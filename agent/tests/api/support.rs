@@ -68,7 +68,8 @@ pub(crate) fn cont0() -> ContainerStatus {
     let mut resources = PerResource::default();
     let (min, max, upper, lower) = (Some(50.0), Some(200.0), Some(175.0), Some(150.0));
     resources[Resource::Cpu] = Some(ResourceStatus { guard: true, min, max, upper, lower, ..resource(Limit::At(200.0), 160.25) });
-    resources[Resource::Mem] = Some(resource(Limit::At(4096.0), 700.0));
+    let (upper, lower) = (Some(3840.0), Some(3584.0));
+    resources[Resource::Mem] = Some(ResourceStatus { upper, lower, ..resource(Limit::At(4096.0), 700.0) });
     resources[Resource::DiskRead] = Some(resource(Limit::At(100.0), 0.0));
     resources[Resource::DiskWrite] = Some(resource(Limit::Unlimited, 0.5));
     resources[Resource::Net] = Some(resource(Limit::Unlimited, 3.0));
