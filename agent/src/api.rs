@@ -46,7 +46,7 @@ pub struct ApiState {
     pub control: Arc<dyn ControlHandle>,
     /// The decisions of late.
     pub decisions: Arc<DecisionLog>,
-    /// The least CPU limit that the kernel takes with the configured period, in shares: a quota of 1 ms.
+    /// [`crate::config::Scaler::least_cpu`].
     pub least_cpu: f64,
 }
 

@@ -6,6 +6,7 @@ mod kinds;
 mod load;
 mod reader;
 mod sections;
+mod select;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Problem};
+pub use select::{Selection, Selector};
 pub use token::Token;
 
 use headroom_model::policy::thresholds::BoundaryType;
