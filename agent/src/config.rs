@@ -6,7 +6,6 @@ mod kinds;
 mod load;
 mod reader;
 mod sections;
-mod select;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -17,7 +16,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Problem};
-pub use select::{Selection, Selector};
 pub use token::Token;
 
 use headroom_model::policy::thresholds::BoundaryType;
@@ -134,6 +132,13 @@ pub struct Scaler {
     pub burst: f64,
     /// Whether memory limits may be lowered on cgroup v1.
     pub lower_memory_v1: bool,
+}
+
+impl Scaler {
+    /// The least CPU limit that the kernel takes with this period, in shares: a quota of 1 ms.
+    pub fn least_cpu(&self) -> f64 {
+        0.1 / self.period.as_secs_f64()
+    }
 }
 
 /// What to do with a limit that something else changed.

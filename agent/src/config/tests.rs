@@ -224,6 +224,14 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_millisecond_of_quota_is_the_least() {
+    for (period, least) in [("100ms", 1.0), ("20ms", 5.0), ("1s", 0.1)] {
+        let scaler = parse(&format!("scaler.period = \"{period}\"")).scaler;
+        assert!((scaler.least_cpu() - least).abs() < 1e-9, "{period}");
+    }
+}
+
+#[test]
 fn what_will_hardly_be_meant_is_warned_of() {
     let container = "[[container]]\nname = \"a\"\nguard = true\n";
     let cases = [
