@@ -15,6 +15,7 @@ mod error;
 mod put;
 mod serve;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -100,8 +101,8 @@ async fn status(State(state): State<ApiState>) -> Response {
         last_decisions: Vec<Arc<Decision>>,
     }
     let snapshot = state.snapshot.load_full();
-    let lives = |name: &str| snapshot.containers.iter().any(|c| c.container.name == name);
-    let last_decisions = state.decisions.last(lives);
+    let living: HashSet<&str> = snapshot.containers.iter().map(|c| c.container.name.as_str()).collect();
+    let last_decisions = state.decisions.last(|name| living.contains(name));
     json(StatusCode::OK, &Status { version: env!("CARGO_PKG_VERSION"), snapshot: &snapshot, last_decisions })
 }
 
