@@ -47,6 +47,25 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+impl Config {
+    /// The sections' keys that differ in `other` though a running agent cannot change them.
+    pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
+        let api = |c: &Self| (c.api.listen, c.api.socket.clone(), c.api.token_file.clone(), c.api.open_writes, c.api.allowed_hosts.clone());
+        let patterns = |c: &Self| c.discovery.patterns.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();
+        let discovery = |c: &Self| (c.discovery.engines.clone(), patterns(c), c.discovery.rescan);
+        let fixed = [
+            ("host.name", self.host.name != other.host.name),
+            ("agent.state_dir", self.agent.state_dir != other.agent.state_dir),
+            ("agent.realtime_priority", self.agent.realtime_priority != other.agent.realtime_priority),
+            ("sampler.source", self.sampler.source != other.sampler.source),
+            ("sampler.max_containers", self.sampler.max_containers != other.sampler.max_containers),
+            ("[discovery]", discovery(self) != discovery(other)),
+            ("[api]", api(self) != api(other)),
+        ];
+        fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
 /// `[host]`
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -100,14 +119,30 @@ pub struct Guardian {
     pub active: bool,
     /// The window of each resource (CPU 100 ms, the others 1 s).
     pub window: PerResource<Duration>,
-    /// How long an event counts.
-    pub event_timeout: Duration,
+    /// How long an event counts; by default as long as ten of the resource's windows: [`Guardian::event_timeout`].
+    pub event_timeout: Option<Duration>,
     /// Which resources may be guarded at all.
     pub guardable: Vec<Resource>,
     /// Whether a window that raised the limit is judged again.
     pub rejudge: bool,
     /// A JSON array of rule documents, instead of the profile's.
     pub rules: Option<PathBuf>,
+}
+
+impl Guardian {
+    /// How long an event of this resource counts. The contract's 100 s belong to windows of 10 s: ten windows.
+    pub fn event_timeout(&self, resource: Resource) -> Duration {
+        self.event_timeout.unwrap_or(self.window[resource] * 10)
+    }
+
+    /// The text of the rules file, where one is named, with its path.
+    pub fn rules_text(&self) -> Result<Option<(&std::path::Path, String)>, ConfigError> {
+        let Some(file) = &self.rules else { return Ok(None) };
+        match std::fs::read_to_string(file) {
+            Ok(text) => Ok(Some((file, text))),
+            Err(source) => Err(ConfigError::Unreadable { file: file.clone(), source }),
+        }
+    }
 }
 
 /// `[scaler]`

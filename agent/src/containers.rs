@@ -1,5 +1,11 @@
 //! Which cgroups are containers, of which engine, called what.
 
+pub mod engines;
+pub mod naming;
+mod registry;
+pub mod select;
+pub mod watch;
+
 use std::sync::Arc;
 
 use crate::cgroup::CgroupPath;

@@ -4,9 +4,17 @@
 
 pub mod api;
 pub mod cgroup;
+pub mod check;
+pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod containers;
+pub mod control;
+pub mod daemon;
+pub mod host;
 pub mod metrics;
+pub mod release;
 pub mod sampler;
+pub mod scaler;
 pub mod show;
 pub mod status;

@@ -1,5 +1,13 @@
 //! How much CPU time each tracked container has consumed: by eBPF, or from the kernel's own files.
 
+pub mod audit;
+pub mod btf;
+pub mod cgroupfs;
+pub mod ebpf;
+pub mod meter;
+pub mod select;
+mod slots;
+
 use std::os::fd::BorrowedFd;
 
 use crate::cgroup::Cgroup;
@@ -61,6 +69,11 @@ pub trait UsageSource: Send {
     /// Asks for one [`Passed`] when `used_ns` passes `threshold_ns`; `None` disarms. Returns false where the source
     /// cannot, or when the threshold has been passed already: then the caller judges now.
     fn arm(&mut self, slot: SlotId, threshold_ns: Option<u64>) -> bool;
+
+    /// Adds to what has been counted (takes away, where negative), after the kernel's own accounting. What
+    /// [`UsageSource::used_ns`] says then stands still until the count has caught up. Nothing to do for a source that reads
+    /// that accounting itself.
+    fn correct(&mut self, _slot: SlotId, _by_ns: i64) {}
 
     /// Readable when there is a [`Passed`] to be drained; `None` where the source has none.
     fn events(&self) -> Option<BorrowedFd<'_>>;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headroom_model::limit::Limit;
+use headroom_model::policy::cores::Topology;
 use headroom_model::resource::PerResource;
 
 use crate::cgroup::{Mode, Throttling};
@@ -25,8 +26,6 @@ pub struct Snapshot {
     pub latencies: Arc<BTreeMap<&'static str, Latency>>,
 }
 
-/// Socket -> core -> its CPUs (threads), ascending.
-pub type Topology = BTreeMap<u32, BTreeMap<u32, Vec<u32>>>;
 
 /// The host's side of a snapshot.
 #[derive(Clone, Debug, serde::Serialize)]

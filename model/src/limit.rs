@@ -1,5 +1,7 @@
 //! A limit that is in force, or none.
 
+use std::fmt;
+
 /// A limit in its resource's unit, or none. "No limit" is a variant, never -1: only the edges (cgroupfs, REST) spell it.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -8,6 +10,16 @@ pub enum Limit {
     Unlimited,
     /// At most this much, in the resource's unit.
     At(f64),
+}
+
+impl fmt::Display for Limit {
+    /// The amount, or "none".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlimited => f.write_str("none"),
+            Self::At(amount) => write!(f, "{}", (amount * 100.0).round() / 100.0),
+        }
+    }
 }
 
 impl Limit {

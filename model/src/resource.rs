@@ -146,6 +146,63 @@ impl<T> IndexMut<Resource> for PerResource<T> {
     }
 }
 
+/// Some of the resources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceSet(u8);
+
+impl ResourceSet {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    /// All of them.
+    pub const ALL: Self = Self((1 << Resource::COUNT) - 1);
+
+    /// Only this one.
+    pub const fn only(resource: Resource) -> Self {
+        Self(1 << resource as u8)
+    }
+
+    /// Whether it is among them.
+    pub const fn contains(self, resource: Resource) -> bool {
+        self.0 & (1 << resource as u8) != 0
+    }
+
+    /// Whether all of these are among those.
+    pub const fn is_subset(self, of: Self) -> bool {
+        self.0 & !of.0 == 0
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, resource: Resource) {
+        self.0 |= 1 << resource as u8;
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, resource: Resource) {
+        self.0 &= !(1 << resource as u8);
+    }
+
+    /// Each of them, in the order of [`Resource::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Resource> {
+        Resource::ALL.into_iter().filter(move |r| self.contains(*r))
+    }
+}
+
+impl FromIterator<Resource> for ResourceSet {
+    fn from_iter<I: IntoIterator<Item = Resource>>(resources: I) -> Self {
+        let mut set = Self::NONE;
+        for resource in resources {
+            set.insert(resource);
+        }
+        set
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

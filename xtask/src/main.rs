@@ -1,1 +1,43 @@
-fn main() {}
+//! The project's chores, as one program: `cargo xtask <chore>`.
+
+mod ebpf;
+mod process;
+mod repo;
+mod setup;
+mod test;
+mod tidy;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The project's chores
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Check this machine and fetch what the other chores need
+    Setup(setup::Args),
+    /// Run every test: here, in VMs, and the repository's rules
+    Test(test::Args),
+    /// Boot another kernel in a VM and run a command there
+    Vm(vm::Args),
+    /// Build the kernel side's object anew, or check that it is what the sources give
+    Ebpf(ebpf::Args),
+    /// Hold the repository's own rules against every file
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Chore::parse() {
+        Chore::Setup(args) => setup::run(&args),
+        Chore::Test(args) => test::run(&args),
+        Chore::Vm(args) => vm::run(&args),
+        Chore::Ebpf(args) => ebpf::run(&args).map(|()| ExitCode::SUCCESS),
+        Chore::Tidy => tidy::run(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

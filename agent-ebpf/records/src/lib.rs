@@ -13,12 +13,34 @@ pub struct Slot {
     pub armed_ns: u64,
     /// The id of the tracked cgroup (its directory's inode in the hierarchy that is tracked), 0 when the slot is free.
     pub cgroup_id: u64,
+    /// One more than the slot of the nearest tracked ancestor, which is charged too; 0 for none.
+    pub parent: u64,
     /// Keeps the record at one cache line.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
 }
 
 /// The `armed_ns` of a slot that shall not ring.
 pub const DISARMED: u64 = u64::MAX;
+
+/// How many tracked containers may be nested in one another, and all be charged.
+pub const MAX_NESTING: usize = 8;
+
+/// How far above a leaf cgroup its nearest tracked ancestor is looked for.
+pub const MAX_DEPTH: usize = 32;
+
+/// What the kernel side counts of itself, and the generation of the tracked set: one record, mapped by the agent.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The agent adds 1 after each change of the tracked set, and then clears the cache.
+    pub generation: u64,
+    /// Rings that found no room in the ring buffer.
+    pub events_dropped: u64,
+    /// Charges that were not counted in full because cgroups, or tracked containers, are nested too deep.
+    pub charges_dropped: u64,
+    /// Keeps the record at one cache line.
+    pub reserved: [u64; 5],
+}
 
 /// What the kernel puts into the ring buffer when a slot's `used_ns` passes its `armed_ns`.
 #[repr(C)]
@@ -34,4 +56,87 @@ pub struct Rung {
     pub armed_ns: u64,
     /// `used_ns` after the charge.
     pub used_ns: u64,
+}
+
+/// The cache from a leaf cgroup's id to the slot that it is charged to: direct-mapped, one 64-bit word an entry, so that
+/// it is read and written whole from every CPU and needs no lock, no second look-up and no eviction.
+pub mod cache {
+    /// log2 of the number of entries.
+    pub const BITS: u32 = 13;
+
+    /// Entries in the cache: 64 KiB of words.
+    pub const ENTRIES: u32 = 1 << BITS;
+
+    /// The slot of a cgroup that lies in no tracked one.
+    pub const UNTRACKED: u32 = 0xfffe;
+
+    /// The most slots that an entry can tell apart.
+    pub const MAX_SLOTS: u32 = UNTRACKED;
+
+    /// The low bits of an entry hold one more than the slot, so that an empty entry is a miss for every id.
+    const SLOT_BITS: u32 = 16;
+
+    /// Ids from here on do not fit an entry (the kernel counts them up from 1; 2^32 to a wrap).
+    pub const ID_LIMIT: u64 = 1 << (64 - SLOT_BITS + BITS);
+
+    /// Where `id` has its place. The high bits are folded in because a directory's id comes with those of its files, so
+    /// that ids of cgroups lie at regular distances.
+    #[inline(always)]
+    pub const fn index(id: u64) -> u32 {
+        (id.wrapping_add((id >> BITS).wrapping_mul(0x9e5)) & (ENTRIES as u64 - 1)) as u32
+    }
+
+    /// The entry saying that `id` is charged to `slot`. With the entry's index it stands for exactly one id below
+    /// [`ID_LIMIT`]: what the word leaves out of the id, the index determines.
+    #[inline(always)]
+    pub const fn entry(id: u64, slot: u32) -> u64 {
+        ((id >> BITS) << SLOT_BITS) + 1 + slot as u64
+    }
+
+    /// The slot that `entry`, found at `index(id)`, gives for `id`; `None` where it is of another one, or empty.
+    #[inline(always)]
+    pub const fn slot(entry: u64, id: u64) -> Option<u32> {
+        // One subtraction and one comparison: an empty entry, or another id's, lands outside.
+        let slot = entry.wrapping_sub(((id >> BITS) << SLOT_BITS) + 1);
+        if slot <= UNTRACKED as u64 { Some(slot as u32) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_fill_cache_lines() {
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (64, 64));
+        assert_eq!((size_of::<State>(), align_of::<State>()), (64, 64));
+        assert_eq!(size_of::<Rung>(), 32);
+    }
+
+    #[test]
+    fn an_entry_answers_for_its_id_alone() {
+        let ids = [1, 2, 44, 45, 8191, 8192, 8193, 16384, 1 << 32, (1 << 32) + 1, 1 << 47, cache::ID_LIMIT - 1];
+        for id in ids {
+            for slot in [0, 1, 4095, cache::MAX_SLOTS - 1, cache::UNTRACKED] {
+                let entry = cache::entry(id, slot);
+                assert_eq!(cache::slot(entry, id), Some(slot));
+                for other in ids.into_iter().filter(|other| *other != id && cache::index(*other) == cache::index(id)) {
+                    assert_eq!(cache::slot(entry, other), None, "{id} answers for {other}");
+                }
+            }
+            assert_eq!(cache::slot(0, id), None, "an empty entry answers for {id}");
+        }
+    }
+
+    #[test]
+    fn every_place_of_the_cache_is_one_id_of_each_block() {
+        for block in [0_u64, 1, 77, 1 << 19] {
+            let mut seen = [false; cache::ENTRIES as usize];
+            for low in 0..u64::from(cache::ENTRIES) {
+                let place = cache::index(block << cache::BITS | low) as usize;
+                assert!(!seen[place], "block {block}: two ids at {place}");
+                seen[place] = true;
+            }
+        }
+    }
 }

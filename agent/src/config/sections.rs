@@ -68,7 +68,7 @@ pub(super) fn guardian(section: Section<'_>) -> Guardian {
         profile,
         active: section.or("active", true, boolean),
         window: windows(&section),
-        event_timeout: section.or("event_timeout", 100 * SECOND, duration(10 * MS..=24 * HOUR)),
+        event_timeout: section.maybe("event_timeout", duration(10 * MS..=24 * HOUR)),
         guardable: section.list("guardable", vec![Resource::Cpu], resource),
         rejudge: section.or("rejudge", profile == Profile::Responsive, boolean),
         rules: section.maybe("rules", path),

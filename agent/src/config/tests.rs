@@ -38,7 +38,8 @@ fn an_empty_file_gives_defaults_and_guards_nothing() {
     assert_eq!(config.guardian.profile, Profile::Classic);
     assert_eq!(config.guardian.window[Resource::Cpu], Duration::from_millis(100));
     assert_eq!(config.guardian.window[Resource::Mem], Duration::from_secs(1));
-    assert_eq!(config.guardian.event_timeout, Duration::from_secs(100));
+    assert_eq!(config.guardian.event_timeout(Resource::Cpu), Duration::from_secs(1));
+    assert_eq!(config.guardian.event_timeout(Resource::Mem), Duration::from_secs(10));
     assert_eq!(config.guardian.guardable, [Resource::Cpu]);
     assert_eq!(config.api.listen, Some("127.0.0.1:8000".parse().unwrap()));
     assert_eq!(config.api.socket.as_deref(), Some(Path::new("/run/headroom/agent.sock")));

@@ -33,10 +33,10 @@ fn timeouts(guardian: &Guardian) -> impl Iterator<Item = String> {
     judged.filter_map(|&resource| {
         let counted = windows_counted(guardian.profile, resource);
         let needed: Duration = guardian.window[resource] * counted;
-        (guardian.event_timeout < needed).then(|| {
+        (guardian.event_timeout(resource) < needed).then(|| {
             format!(
                 "guardian.event_timeout = {:?} is too short: the rules for {resource} count {counted} windows of {:?}, which takes {needed:?}",
-                guardian.event_timeout, guardian.window[resource],
+                guardian.event_timeout(resource), guardian.window[resource],
             )
         })
     })

@@ -1,0 +1,163 @@
+//! The kernel side. `sched_stat_runtime` fires wherever the kernel itself charges a cgroup with CPU time; so does this:
+//! task -> leaf cgroup -> slot of the nearest tracked ancestor -> add, compare with the armed threshold, ring.
+//!
+//! Runs with interrupts off under the run queue's lock: no loops on the usual path, no locks, loads at constant offsets.
+#![no_std]
+#![no_main]
+#![allow(internal_features, reason = "the bpf target has no AtomicU64::fetch_add in core")]
+#![feature(core_intrinsics)]
+
+mod atomic;
+mod layout;
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_FORCE_WAKEUP};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::{btf_tracepoint, map};
+use aya_ebpf::maps::{Array, HashMap, RingBuf};
+use aya_ebpf::programs::BtfTracePointContext;
+use headroom_records::{MAX_DEPTH, MAX_NESTING, Rung, Slot, State, cache};
+
+use crate::layout::{Cgroup, Kernel};
+
+/// One a tracked container. The agent sets the size and maps it.
+#[map]
+static SLOTS: Array<Slot> = Array::with_max_entries(4096, BPF_F_MMAPABLE);
+
+/// Id of a tracked cgroup -> its slot. As many entries as slots.
+#[map]
+static TRACKED: HashMap<u64, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Leaf cgroup -> slot, see [`cache`]. The agent maps and clears it.
+#[map]
+static CACHE: Array<u64> = Array::with_max_entries(cache::ENTRIES, BPF_F_MMAPABLE);
+
+/// One record. The agent maps it.
+#[map]
+static STATE: Array<State> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Thresholds passed.
+#[map]
+static RUNGS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+
+/// The licence that the kernel's tracing helpers ask for.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// `sched_stat_runtime(task, runtime_ns, ..)`: `runtime_ns` more for `task`, which need not be the one that runs here.
+#[btf_tracepoint(function = "sched_stat_runtime")]
+fn charge(ctx: BtfTracePointContext) -> i32 {
+    let task = Kernel(ctx.arg(0));
+    if task.is_idle() {
+        return 0;
+    }
+    let leaf = task.cgroup();
+    let id = leaf.id();
+    let Some(place) = CACHE.get_ptr_mut(cache::index(id)) else { return 0 };
+    // SAFETY: a word of the map; every writer stores it whole.
+    let slot = match cache::slot(unsafe { place.read_volatile() }, id) {
+        Some(slot) => slot,
+        None => resolve(leaf, id, place),
+    };
+    if slot != cache::UNTRACKED {
+        add(slot, ctx.arg(1));
+    }
+    0
+}
+
+/// Does nothing, at the same hook: what a run of [`charge`] costs is its time less this one's.
+#[btf_tracepoint(function = "sched_stat_runtime")]
+fn empty(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+/// Walks to the nearest tracked cgroup, and leaves what it found in the cache.
+#[inline(always)]
+fn resolve(leaf: Cgroup, id: u64, place: *mut u64) -> u32 {
+    let Some(state) = STATE.get_ptr_mut(0) else { return cache::UNTRACKED };
+    // SAFETY: a field of a map's value.
+    let generation = unsafe { &raw mut (*state).generation };
+    let before = atomic::load(generation);
+    let slot = walk(leaf, id);
+    if id < cache::ID_LIMIT {
+        // The agent raises the generation, then clears. Either that comes after our entry and clears it, or we see here
+        // that the tracked set has changed under the walk.
+        atomic::store(place, cache::entry(id, slot));
+        if atomic::load(generation) != before {
+            atomic::store(place, 0);
+        }
+    }
+    slot
+}
+
+/// The slot of the nearest tracked cgroup from `leaf` upwards.
+#[inline(always)]
+fn walk(leaf: Cgroup, id: u64) -> u32 {
+    let (mut cgroup, mut id) = (leaf, id);
+    for _ in 0..MAX_DEPTH {
+        // SAFETY: entries are made and removed, never changed in place.
+        if let Some(slot) = unsafe { TRACKED.get(id) } {
+            return *slot;
+        }
+        cgroup = cgroup.parent();
+        id = cgroup.id();
+        if id == 0 {
+            return cache::UNTRACKED;
+        }
+    }
+    // SAFETY: a field of a map's value.
+    count(|state| unsafe { &raw mut (*state).charges_dropped });
+    cache::UNTRACKED
+}
+
+/// Charges a slot, and those of the tracked cgroups around it.
+#[inline(always)]
+fn add(slot: u32, runtime_ns: u64) {
+    let mut index = slot;
+    for _ in 0..MAX_NESTING {
+        let Some(slot) = SLOTS.get_ptr_mut(index) else { return };
+        // SAFETY: fields of a map's value.
+        let (used, armed, parent) = unsafe { (&raw mut (*slot).used_ns, &raw const (*slot).armed_ns, &raw const (*slot).parent) };
+        let before = atomic::add(used, runtime_ns);
+        // Loaded after the add, which is a barrier; the agent stores the threshold before it loads what is used.
+        let armed_ns = unsafe { armed.read_volatile() };
+        let used_ns = before.wrapping_add(runtime_ns);
+        if before < armed_ns && armed_ns <= used_ns {
+            ring(index, armed_ns, used_ns);
+        }
+        let parent = unsafe { parent.read_volatile() } as u32;
+        if parent == 0 {
+            return;
+        }
+        index = parent - 1;
+    }
+    // SAFETY: a field of a map's value.
+    count(|state| unsafe { &raw mut (*state).charges_dropped });
+}
+
+/// Tells the agent, now.
+#[inline(always)]
+fn ring(slot: u32, armed_ns: u64, used_ns: u64) {
+    let Some(mut rung) = RUNGS.reserve::<Rung>(0) else {
+        // SAFETY: a field of a map's value.
+        count(|state| unsafe { &raw mut (*state).events_dropped });
+        return;
+    };
+    // SAFETY: a helper without arguments.
+    let at_ns = unsafe { bpf_ktime_get_ns() };
+    rung.write(Rung { at_ns, slot, reserved: 0, armed_ns, used_ns });
+    rung.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
+/// Adds 1 to one of the numbers that we keep of ourselves.
+#[inline(always)]
+fn count(of: impl FnOnce(*mut State) -> *mut u64) {
+    if let Some(state) = STATE.get_ptr_mut(0) {
+        atomic::add(of(state), 1);
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

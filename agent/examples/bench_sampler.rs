@@ -1,0 +1,184 @@
+//! Measures the sampler on the running kernel, as root, and prints one JSON object for `cargo xtask bench`.
+//!
+//! `bench_sampler [SECONDS]`: net cost of a charge over an empty program on the same hook, both attached in the same run
+//! under a ping-pong of two threads on one CPU; and reading 1000 containers, against 1000 preads of kept descriptors.
+#![expect(clippy::print_stdout, reason = "its output is the result")]
+
+use std::fs;
+use std::hint::black_box;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use headroom_agent::cgroup::{CgroupPath, Hierarchies, Mode};
+use headroom_agent::sampler::cgroupfs::CgroupfsSource;
+use headroom_agent::sampler::ebpf::cost::keep_statistics;
+use headroom_agent::sampler::ebpf::{EbpfSource, Program};
+use headroom_agent::sampler::{SlotId, UsageSource};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// How many containers are read.
+const CONTAINERS: usize = 1000;
+
+fn main() -> Result<()> {
+    let seconds = std::env::args().nth(1).map_or(Ok(5), |text| text.parse()).context("usage: bench_sampler [SECONDS]")?;
+    let hierarchies = Hierarchies::probe()?;
+    let group = Group::new("headroom-test-bench", hierarchies.mode())?;
+
+    let (charge, empty) = cost(&hierarchies, &group, Duration::from_secs(seconds))?;
+    let (mapped, preads) = reading(&hierarchies, &group)?;
+    let result = serde_json::json!({
+        "charge": {"value": charge, "unit": "ns/event"},
+        "empty": {"value": empty, "unit": "ns/event"},
+        "charge, net": {"value": charge - empty, "unit": "ns/event", "limit": 80},
+        "reading 1000, mapped": {"value": mapped, "unit": "ns"},
+        "reading 1000, pread": {"value": preads, "unit": "ns"},
+        "reading, ratio": {"value": preads / mapped, "unit": "x", "limit": 50},
+    });
+    println!("{result}");
+    Ok(())
+}
+
+/// Mean ns a run of the counting and of the empty program, warm.
+fn cost(hierarchies: &Hierarchies, group: &Group, span: Duration) -> Result<(f64, f64)> {
+    let mut charge = EbpfSource::verified(hierarchies.mode(), 4096, Program::Charge)?;
+    let mut empty = EbpfSource::verified(hierarchies.mode(), 4096, Program::Empty)?;
+    let slot = charge.track(&hierarchies.open(&group.path)?)?;
+    charge.attach()?;
+    empty.attach()?;
+    let _statistics = keep_statistics()?;
+    group.enter()?;
+    ping_pong(Duration::from_millis(500))?;
+    let before = (charge.cost()?, empty.cost()?);
+    ping_pong(span)?;
+    let after = (charge.cost()?, empty.cost()?);
+    group.leave()?;
+    if charge.used_ns(slot).unwrap_or(0) < u64::try_from(span.as_nanos())? / 4 {
+        bail!("the charges did not reach the slot");
+    }
+    match (after.0.mean_ns_since(before.0), after.1.mean_ns_since(before.1)) {
+        (Some(charge), Some(empty)) => Ok((charge, empty)),
+        _ => bail!("no run was counted"),
+    }
+}
+
+/// ns for the usage of all containers: from mapped slots, and by one pread each.
+fn reading(hierarchies: &Hierarchies, group: &Group) -> Result<(f64, f64)> {
+    let inner = (0..CONTAINERS).map(|n| group.below(&format!("c{n}"))).collect::<Result<Vec<_>>>()?;
+    let mut mapped = EbpfSource::load(hierarchies.mode(), 4096)?;
+    let mut preads = CgroupfsSource::new(4096);
+    let (mut mapped_slots, mut pread_slots) = (Vec::new(), Vec::new());
+    for group in &inner {
+        let cgroup = hierarchies.open(&group.path)?;
+        mapped_slots.push(mapped.track(&cgroup)?);
+        pread_slots.push(preads.track(&cgroup)?);
+    }
+    Ok((mean_reading(&mut mapped, &mapped_slots, 2000), mean_reading(&mut preads, &pread_slots, 100)))
+}
+
+fn mean_reading(source: &mut dyn UsageSource, slots: &[SlotId], rounds: u32) -> f64 {
+    let mut read = || slots.iter().filter_map(|slot| source.used_ns(black_box(*slot))).fold(0, u64::wrapping_add);
+    black_box(read());
+    let began = Instant::now();
+    for _ in 0..rounds {
+        black_box(read());
+    }
+    began.elapsed().as_nanos() as f64 / f64::from(rounds)
+}
+
+/// Two threads on one CPU that wake each other in turn.
+fn ping_pong(span: Duration) -> Result<()> {
+    let ((mut a_in, mut b_out), (mut b_in, mut a_out)) = (std::io::pipe()?, std::io::pipe()?);
+    let pin = || -> Result<()> {
+        let mut cpu = CpuSet::new();
+        cpu.set(0)?;
+        Ok(sched_setaffinity(Pid::from_raw(0), &cpu)?)
+    };
+    std::thread::scope(|scope| {
+        let pong = scope.spawn(move || -> Result<()> {
+            pin()?;
+            let mut ball = [0];
+            while b_in.read(&mut ball)? == 1 {
+                b_out.write_all(&ball)?;
+            }
+            Ok(())
+        });
+        let ping = scope.spawn(move || -> Result<()> {
+            pin()?;
+            let began = Instant::now();
+            let mut ball = [0];
+            while began.elapsed() < span {
+                a_out.write_all(&ball)?;
+                a_in.read_exact(&mut ball)?;
+            }
+            Ok(())
+        });
+        let ended = [ping.join(), pong.join()];
+        for end in ended {
+            end.map_err(|_| anyhow::anyhow!("a player panicked"))??;
+        }
+        Ok(())
+    })
+}
+
+/// A cgroup in each hierarchy that counts CPU time, removed at the end.
+struct Group {
+    path: CgroupPath,
+    dirs: Vec<PathBuf>,
+}
+
+impl Group {
+    fn new(path: &str, mode: Mode) -> Result<Self> {
+        let roots: &[&str] = if mode == Mode::V2 { &[""] } else { &["cpu", "cpuacct"] };
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        for root in roots {
+            let root = PathBuf::from("/sys/fs/cgroup").join(root).canonicalize()?;
+            if !dirs.contains(&root.join(path)) {
+                dirs.push(root.join(path));
+            }
+        }
+        for dir in &dirs {
+            fs::create_dir(dir).with_context(|| format!("making {}", dir.display()))?;
+        }
+        let path = CgroupPath::new(path).context("not a cgroup path")?;
+        Ok(Self { path, dirs })
+    }
+
+    fn below(&self, name: &str) -> Result<Self> {
+        let dirs: Vec<_> = self.dirs.iter().map(|dir| dir.join(name)).collect();
+        for dir in &dirs {
+            fs::create_dir(dir).with_context(|| format!("making {}", dir.display()))?;
+        }
+        let path = CgroupPath::new(&format!("{}/{name}", self.path.as_str())).context("not a cgroup path")?;
+        Ok(Self { path, dirs })
+    }
+
+    /// Moves this process in.
+    fn enter(&self) -> Result<()> {
+        self.dirs.iter().try_for_each(|dir| move_to(dir))
+    }
+
+    /// Moves it out again, to the level above.
+    fn leave(&self) -> Result<()> {
+        self.dirs.iter().filter_map(|dir| dir.parent()).try_for_each(move_to)
+    }
+}
+
+fn move_to(dir: &std::path::Path) -> Result<()> {
+    let file = dir.join("cgroup.procs");
+    fs::write(&file, "0").with_context(|| format!("moving to {}", file.display()))
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for dir in &self.dirs {
+            // Still in there only after an error.
+            let removed = fs::remove_dir(dir).or_else(|_| self.leave().map_or_else(|e| Err(std::io::Error::other(e)), |()| fs::remove_dir(dir)));
+            if let Err(e) = removed {
+                eprintln!("{} is left behind: {e}", dir.display());
+            }
+        }
+    }
+}

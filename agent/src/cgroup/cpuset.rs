@@ -1,0 +1,169 @@
+//! Which CPUs a cgroup may use.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use super::Cgroup;
+use super::error::{Result, optional};
+use super::hierarchies::{Controller, Version};
+
+/// A set of CPUs, in the kernel's list form: `0-1,3`. Empty is the empty text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CpuList(BTreeSet<u32>);
+
+/// A text that is no list of CPUs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no list of CPUs: {part:?} is neither a CPU nor a range of them; expected something like \"0-1,3\"")]
+pub struct ParseCpuListError {
+    /// All of it.
+    pub text: String,
+    /// What is wrong in it.
+    pub part: String,
+}
+
+impl CpuList {
+    /// More than any kernel is built for: a range up to here does no harm.
+    const MOST: u32 = 65_536;
+
+    /// The CPUs, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `cpu` is one of them.
+    pub fn contains(&self, cpu: u32) -> bool {
+        self.0.contains(&cpu)
+    }
+
+    /// The first and last of each run of neighbours.
+    fn runs(&self) -> Vec<(u32, u32)> {
+        let mut runs: Vec<(u32, u32)> = Vec::new();
+        for cpu in self.iter() {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == cpu => *last = cpu,
+                _ => runs.push((cpu, cpu)),
+            }
+        }
+        runs
+    }
+}
+
+impl FromIterator<u32> for CpuList {
+    fn from_iter<I: IntoIterator<Item = u32>>(cpus: I) -> Self {
+        Self(cpus.into_iter().collect())
+    }
+}
+
+impl fmt::Display for CpuList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (first, last)) in self.runs().into_iter().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            if first == last { write!(f, "{comma}{first}")? } else { write!(f, "{comma}{first}-{last}")? }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for CpuList {
+    type Err = ParseCpuListError;
+
+    fn from_str(text: &str) -> Result<Self, ParseCpuListError> {
+        let mut cpus = BTreeSet::new();
+        for part in text.trim().split(',').filter(|_| !text.trim().is_empty()) {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            match (first.trim().parse::<u32>(), last.trim().parse::<u32>()) {
+                (Ok(first), Ok(last)) if first <= last && last < Self::MOST => cpus.extend(first..=last),
+                _ => return Err(ParseCpuListError { text: text.to_owned(), part: part.to_owned() }),
+            }
+        }
+        Ok(Self(cpus))
+    }
+}
+
+impl serde::Serialize for CpuList {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for CpuList {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The CPUs of a cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CpuSets {
+    /// What was set; empty where nothing was.
+    pub configured: CpuList,
+    /// What it can run on: where it has none of its own, that of the nearest cgroup above that has.
+    pub effective: CpuList,
+}
+
+pub(super) const CPUS: &str = "cpuset.cpus";
+const EXPECTED: &str = "a list of CPUs such as 0-1,3";
+
+pub(super) fn read(cgroup: &Cgroup) -> Result<CpuSets> {
+    let dir = cgroup.dir(Controller::Cpuset)?;
+    let configured = dir.parse(CPUS, Controller::Cpuset, EXPECTED, |text| text.parse().ok())?;
+    Ok(CpuSets { configured, effective: effective(cgroup)? })
+}
+
+/// The CPUs that the cgroup can run on; without a cpuset controller, all that are online.
+pub(super) fn effective(cgroup: &Cgroup) -> Result<CpuList> {
+    let Some(dir) = optional(cgroup.dir(Controller::Cpuset))? else { return super::Hierarchies::online_cpus() };
+    let name = match dir.version() {
+        Version::V1 => "cpuset.effective_cpus",
+        Version::V2 => "cpuset.cpus.effective",
+    };
+    let read = |dir: &super::dir::Dir| optional(dir.parse(name, Controller::Cpuset, EXPECTED, |text| text.parse().ok()));
+    let filled = |cpus: &CpuList| !cpus.is_empty();
+    if let Some(cpus) = read(dir)?.filter(filled) {
+        return Ok(cpus);
+    }
+    // v1 leaves it empty where nothing was set; on v2 the file is missing where the controller is not enabled.
+    let mut above = dir.parent()?;
+    while let Some(dir) = above {
+        if let Some(cpus) = read(&dir)?.filter(filled) {
+            return Ok(cpus);
+        }
+        above = dir.parent()?;
+    }
+    super::Hierarchies::online_cpus()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_go_there_and_back() {
+        for text in ["", "0", "0-1", "0-1,3", "0,2,4-7", "63"] {
+            assert_eq!(text.parse::<CpuList>().map(|cpus| cpus.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!(" 3,0-1,1,2\n".parse::<CpuList>().map(|cpus| cpus.to_string()), Ok("0-3".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_list() {
+        for (text, part) in
+            [("1-0", "1-0"), ("0,", ""), ("a", "a"), ("-1", "-1"), ("0-4294967295", "0-4294967295"), ("0;1", "0;1")]
+        {
+            let error = text.parse::<CpuList>().unwrap_err();
+            assert_eq!((error.text.as_str(), error.part.as_str()), (text, part));
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `headroom-agent check`: would `run` work here, how well, and what would make it better? Probes for facts
+//! ([`crate::host::probe`]), decides what they mean ([`decide`], pure), tells.
+
+pub mod decide;
+mod tell;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use self::decide::{Report, Tried, decide};
+use crate::host::probe::Facts;
+use crate::sampler::SourceKind;
+
+/// How the report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// A table for people, in colours or without.
+    Table {
+        /// Colours.
+        colour: bool,
+    },
+    /// One JSON document.
+    Json,
+}
+
+impl Style {
+    /// A table, in colours where `out` is a terminal that wants them (`no_colour`: what `NO_COLOR` asks for).
+    pub fn table_for(out: &impl io::IsTerminal, no_colour: bool) -> Self {
+        Self::Table { colour: out.is_terminal() && !no_colour }
+    }
+}
+
+/// Parts of the agent that are tried rather than guessed at.
+pub struct Try<'a> {
+    /// Loads and attaches the kernel side and lets go of it again; or says what is missing.
+    pub ebpf: &'a dyn Fn() -> Result<(), String>,
+    /// Reads a configuration and gives its `sampler.source`, where it forces one; or says what is wrong with it.
+    pub config: &'a dyn Fn(&Path) -> Result<Option<SourceKind>, String>,
+}
+
+/// Checks this host, and `config` where given, and tells `out`.
+///
+/// The exit status is 0 where `run` would work with eBPF, 2 where it would work with the cgroupfs source, 1 where it
+/// would not work.
+pub fn run(config: Option<&Path>, tries: &Try<'_>, style: Style, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let report = report(config, tries);
+    match style {
+        Style::Table { colour } => out.write_all(tell::table(&report, colour).as_bytes())?,
+        Style::Json => {
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::from(report.outcome.exit_status()))
+}
+
+/// The report alone.
+pub fn report(config: Option<&Path>, tries: &Try<'_>) -> Report {
+    let config = config.map(|path| (PathBuf::from(path), (tries.config)(path)));
+    decide(&Facts::probe(), &Tried { config, ebpf: (tries.ebpf)() })
+}

@@ -1,0 +1,149 @@
+//! A capable host, from which each test takes one thing away.
+
+use super::*;
+use crate::host::capabilities::Capabilities;
+use crate::host::probe::Btf;
+use crate::host::realtime::Realtime;
+
+fn capable() -> (Facts, Tried) {
+    let controllers = Controller::ALL.into_iter().map(|controller| (controller, Version::V2)).collect();
+    let facts = Facts {
+        release: "6.12.1".into(),
+        btf: Some(Btf { sched_stat_runtime: true, ring_buffer: true }),
+        cgroups: Ok(Cgroups { mode: Mode::V2, cpu_root: "/sys/fs/cgroup".into(), controllers, read_only: None }),
+        whole_cgroup_tree: Some(true),
+        capabilities: Capabilities::ALL,
+        realtime: Some(Realtime { version: Version::V2, groups: Some(false), cgroup: "/".into(), runtime_us: None }),
+        online: Ok((0..4).collect()),
+        memlock: None,
+        inotify_watches: Some(100_000),
+        inotify_instances: Some(128),
+    };
+    (facts, Tried { config: None, ebpf: Ok(()) })
+}
+
+/// What is not as it should be, and the outcome, once `take` has taken something away.
+fn lacking(take: impl FnOnce(&mut Facts, &mut Tried)) -> (Vec<(&'static str, Level)>, Outcome) {
+    let (mut facts, mut tried) = capable();
+    take(&mut facts, &mut tried);
+    let report = decide(&facts, &tried);
+    for finding in &report.findings {
+        assert!(!finding.found.is_empty() && !finding.means.is_empty(), "{finding:?}");
+        assert!(finding.level == Level::Ok || finding.todo.is_some(), "says nothing to do: {finding:?}");
+    }
+    let lacking = report.findings.iter().filter(|finding| finding.level != Level::Ok);
+    (lacking.map(|finding| (finding.subject, finding.level)).collect(), report.outcome)
+}
+
+/// The same where the kernel side does not load for it.
+fn lacking_ebpf(take: impl FnOnce(&mut Facts)) -> (Vec<(&'static str, Level)>, Outcome) {
+    lacking(|facts, tried| {
+        take(facts);
+        tried.ebpf = Err("the kernel refused it".into());
+    })
+}
+
+fn cgroups(facts: &mut Facts) -> &mut Cgroups {
+    facts.cgroups.as_mut().unwrap()
+}
+
+fn without(capability: Capability) -> impl Fn(&mut Facts) {
+    move |facts| facts.capabilities = facts.capabilities.without(capability)
+}
+
+#[test]
+fn a_capable_host_lacks_nothing() {
+    assert_eq!(lacking(|_, _| {}), (vec![], Outcome::Ebpf));
+    assert_eq!([Outcome::Ebpf, Outcome::Cgroupfs, Outcome::No].map(Outcome::exit_status), [0, 2, 1]);
+}
+
+#[test]
+fn without_limits_to_move_it_would_not_work() {
+    let bad = |subject| (vec![(subject, Level::Bad)], Outcome::No);
+    assert_eq!(lacking(|facts, _| facts.cgroups = Err("nothing is mounted".into())), bad("cgroups"));
+    let no_cpu = |facts: &mut Facts| cgroups(facts).controllers.retain(|(controller, _)| *controller != Controller::Cpu);
+    assert_eq!(lacking(|facts, _| no_cpu(facts)), bad("cgroups"));
+    assert_eq!(lacking(|facts, _| cgroups(facts).read_only = Some("Read-only file system".into())), bad("writing"));
+    assert_eq!(lacking(|facts, _| facts.online = Err("no /sys".into())), bad("CPUs"));
+}
+
+#[test]
+fn without_ebpf_it_works_from_cgroupfs() {
+    let with = |subject| (vec![(subject, Level::Less), ("eBPF", Level::Less)], Outcome::Cgroupfs);
+    assert_eq!(lacking_ebpf(|facts| facts.btf = None), with("BTF"));
+    let btf = |sched_stat_runtime, ring_buffer| Some(Btf { sched_stat_runtime, ring_buffer });
+    assert_eq!(lacking_ebpf(|facts| facts.btf = btf(false, true)), with("BTF"));
+    assert_eq!(lacking_ebpf(|facts| facts.btf = btf(true, false)), with("BTF"));
+    assert_eq!(lacking_ebpf(|facts| facts.release = "5.4.0".into()), with("kernel"));
+    for capability in [Capability::Bpf, Capability::Perfmon] {
+        let take = |facts: &mut Facts| {
+            without(capability)(facts);
+            without(Capability::SysAdmin)(facts);
+        };
+        assert_eq!(lacking_ebpf(take), with("privileges"));
+    }
+    assert_eq!(lacking_ebpf(|_| {}), (vec![("eBPF", Level::Less)], Outcome::Cgroupfs));
+}
+
+#[test]
+fn on_v1_something_must_count() {
+    let v1 = |facts: &mut Facts| {
+        cgroups(facts).mode = Mode::V1;
+        cgroups(facts).controllers = vec![(Controller::Cpu, Version::V1), (Controller::Memory, Version::V1)];
+    };
+    assert_eq!(lacking(|facts, _| v1(facts)), (vec![], Outcome::Ebpf));
+    assert_eq!(lacking_ebpf(v1), (vec![("eBPF", Level::Bad)], Outcome::No));
+    let counted = |facts: &mut Facts| {
+        v1(facts);
+        cgroups(facts).controllers.push((Controller::CpuAcct, Version::V1));
+    };
+    assert_eq!(lacking_ebpf(counted), (vec![("eBPF", Level::Less)], Outcome::Cgroupfs));
+}
+
+#[test]
+fn one_privilege_may_stand_for_others() {
+    assert_eq!(lacking(|facts, _| without(Capability::SysAdmin)(facts)), (vec![], Outcome::Ebpf));
+    assert_eq!(lacking(|facts, _| without(Capability::Bpf)(facts)), (vec![], Outcome::Ebpf));
+    assert_eq!(lacking(|facts, _| without(Capability::SysResource)(facts)), (vec![], Outcome::Ebpf));
+    assert_eq!(lacking(|facts, _| without(Capability::IpcLock)(facts)), (vec![], Outcome::Ebpf));
+    assert_eq!(lacking(|facts, _| facts.memlock = Some(8 << 20)), (vec![], Outcome::Ebpf));
+}
+
+#[test]
+fn what_makes_it_less_good_does_not_stop_it() {
+    let less = |subject| (vec![(subject, Level::Less)], Outcome::Ebpf);
+    assert_eq!(lacking(|facts, _| without(Capability::SysNice)(facts)), less("real time"));
+    assert_eq!(lacking(|facts, _| without(Capability::DacOverride)(facts)), less("delegation"));
+    assert_eq!(lacking(|facts, _| without(Capability::SysPtrace)(facts)), less("network"));
+    let outside_the_root = |facts: &mut Facts| {
+        let cgroup = "/system.slice/headroom-agent.service".into();
+        facts.realtime = Some(Realtime { version: Version::V2, groups: Some(true), cgroup, runtime_us: None });
+    };
+    assert_eq!(lacking(|facts, _| outside_the_root(facts)), less("real time"));
+    let no_locking = |facts: &mut Facts| {
+        without(Capability::IpcLock)(facts);
+        facts.memlock = Some(8 << 20);
+    };
+    assert_eq!(lacking(|facts, _| no_locking(facts)), less("locked memory"));
+    assert_eq!(lacking(|facts, _| facts.whole_cgroup_tree = Some(false)), less("cgroup tree"));
+    assert_eq!(lacking(|facts, _| facts.inotify_watches = Some(128)), less("inotify"));
+    assert_eq!(lacking(|facts, _| facts.inotify_watches = None), less("inotify"));
+    assert_eq!(lacking(|facts, _| facts.inotify_instances = Some(0)), less("inotify"));
+    let no_memory = |facts: &mut Facts| cgroups(facts).controllers.retain(|(controller, _)| *controller != Controller::Memory);
+    assert_eq!(lacking(|facts, _| no_memory(facts)), less("cgroups"));
+}
+
+#[test]
+fn the_configuration_is_checked_and_may_force_a_source() {
+    let config = |read: Result<Option<SourceKind>, String>| Some(("agent.toml".into(), read));
+    let bad = |subject| (vec![(subject, Level::Bad)], Outcome::No);
+    assert_eq!(lacking(|_, tried| tried.config = config(Ok(None))), (vec![], Outcome::Ebpf));
+    assert_eq!(lacking(|_, tried| tried.config = config(Err("line 3: unknown key".into()))), bad("config"));
+    assert_eq!(lacking(|_, tried| tried.config = config(Ok(Some(SourceKind::Cgroupfs)))), (vec![], Outcome::Cgroupfs));
+    assert_eq!(lacking(|_, tried| tried.config = config(Ok(Some(SourceKind::Ebpf)))), (vec![], Outcome::Ebpf));
+    let forced_in_vain = |_: &mut Facts, tried: &mut Tried| {
+        tried.config = config(Ok(Some(SourceKind::Ebpf)));
+        tried.ebpf = Err("no BTF".into());
+    };
+    assert_eq!(lacking(forced_in_vain), bad("eBPF"));
+}

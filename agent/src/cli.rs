@@ -1,0 +1,83 @@
+//! The command line: which subcommand runs what.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{check, daemon, release, sampler, show};
+
+/// Keeps each container's limits just above what it really uses.
+#[derive(Debug, Parser)]
+#[command(name = "headroom-agent", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Guard this host's containers until told to end (SIGTERM); SIGHUP re-reads the configuration.
+    Run {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/headroom/agent.toml")]
+        config: PathBuf,
+    },
+    /// Probe the kernel and the configuration: would `run` work, and how? Exit status: 0 with eBPF, 2 without, 1 not at all.
+    Check {
+        /// A configuration to be checked too.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the running agent guards, and why.
+    Status(show::StatusArgs),
+    /// Lift the limits of guarded containers to their structure's `max`, with no agent running.
+    Release(release::Args),
+}
+
+/// Runs what was asked for.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Run { config } => {
+            log_to_stderr();
+            daemon::run(&config)
+        }
+        Command::Check { config, json } => {
+            let tries = check::Try { ebpf: &sampler::select::try_ebpf, config: &daemon::check_config };
+            let mut out = io::stdout().lock();
+            let no_colour = std::env::var_os("NO_COLOR").is_some();
+            let style = if json { check::Style::Json } else { check::Style::table_for(&out, no_colour) };
+            match check::run(config.as_deref(), &tries, style, &mut out) {
+                Ok(code) => return code,
+                Err(e) => Err(e.into()),
+            }
+        }
+        Command::Status(args) => show::run(&args),
+        Command::Release(args) => release::run(&args, &mut io::stdout().lock()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // `headroom-agent replay .. | head` is not an error.
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(&format!("{e:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(message: &str) {
+    // With stderr gone there is nobody left to tell.
+    writeln!(io::stderr(), "headroom-agent: {message}").ok();
+}
+
+/// Logs go to stderr, where journald takes them; `RUST_LOG` says how much.
+fn log_to_stderr() {
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
+}

@@ -1,0 +1,125 @@
+//! Which `[[container]]` rule of the configuration a container gets. Pure.
+
+use globset::{Glob, GlobMatcher};
+
+use super::{Container, Engine};
+use crate::config::ContainerRule;
+
+/// The rules and the host's vetoes, ready to be held against containers.
+#[derive(Clone, Debug, Default)]
+pub struct Selector {
+    rules: Vec<Matcher>,
+    never_guard: Vec<GlobMatcher>,
+}
+
+#[derive(Clone, Debug)]
+struct Matcher {
+    name: Option<GlobMatcher>,
+    engine: Option<Engine>,
+    path: Option<GlobMatcher>,
+}
+
+/// What the configuration says of one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Nothing: it is reported and never touched.
+    None,
+    /// `host.never_guard` names it: it is reported and never touched, whatever else says so.
+    Vetoed {
+        /// The glob that does.
+        by: String,
+    },
+    /// The rule at this index of `[[container]]`: the first that selects it.
+    Rule(usize),
+}
+
+impl Selector {
+    /// Prepares `rules`, in their order, and `never_guard`.
+    pub fn new(rules: &[ContainerRule], never_guard: &[Glob]) -> Self {
+        let matcher = |glob: &Option<Glob>| glob.as_ref().map(Glob::compile_matcher);
+        let rules = rules
+            .iter()
+            .map(|rule| Matcher { name: matcher(&rule.name), engine: rule.engine, path: matcher(&rule.path) })
+            .collect();
+        Self { rules, never_guard: never_guard.iter().map(Glob::compile_matcher).collect() }
+    }
+
+    /// What `container` gets.
+    ///
+    /// A rule selects by all that it names of name, engine and path (without leading slash); one that names nothing
+    /// selects nothing: whoever means every container writes `name = "*"`. `never_guard` is held against the name.
+    pub fn select(&self, container: &Container) -> Selection {
+        if let Some(veto) = self.never_guard.iter().find(|glob| glob.is_match(&container.name)) {
+            return Selection::Vetoed { by: veto.glob().glob().to_owned() };
+        }
+        self.rules.iter().position(|rule| rule.selects(container)).map_or(Selection::None, Selection::Rule)
+    }
+}
+
+impl Matcher {
+    fn selects(&self, container: &Container) -> bool {
+        let asks = self.name.is_some() || self.engine.is_some() || self.path.is_some();
+        asks && self.name.as_ref().is_none_or(|glob| glob.is_match(&container.name))
+            && self.engine.is_none_or(|engine| engine == container.engine)
+            && self.path.as_ref().is_none_or(|glob| glob.is_match(container.path.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_model::resource::PerResource;
+
+    use super::*;
+    use crate::cgroup::CgroupPath;
+    use crate::status::GuardMode;
+
+    fn glob(text: &str) -> Option<Glob> {
+        (!text.is_empty()).then(|| Glob::new(text).unwrap())
+    }
+
+    fn rule(name: &str, engine: Option<Engine>, path: &str) -> ContainerRule {
+        let resources = PerResource::from_fn(|_| None);
+        ContainerRule { name: glob(name), engine, path: glob(path), guard: GuardMode::On, resources }
+    }
+
+    fn container(name: &str, engine: Engine, path: &str) -> Container {
+        let path = CgroupPath::new(path).unwrap();
+        Container { name: name.into(), engine, engine_id: None, path, cgroup_id: 1 }
+    }
+
+    #[test]
+    fn the_first_rule_that_selects_is_the_one() {
+        let rules = [
+            rule("db-*", Some(Engine::Lxc), ""),
+            rule("", None, "machine.slice/*"),
+            rule("", Some(Engine::Docker), ""),
+            rule("db-1", None, ""),
+        ];
+        let selector = Selector::new(&rules, &[]);
+        let table = [
+            (container("db-1", Engine::Lxc, "lxc.payload.db-1"), Selection::Rule(0)),
+            (container("db-1", Engine::Custom, "x/db-1"), Selection::Rule(3)),
+            (container("0123", Engine::Podman, "machine.slice/libpod-0123.scope"), Selection::Rule(1)),
+            (container("0123", Engine::Docker, "docker/0123"), Selection::Rule(2)),
+            (container("web", Engine::Lxc, "lxc.payload.web"), Selection::None),
+        ];
+        for (container, expected) in table {
+            assert_eq!(selector.select(&container), expected, "{container:?}");
+        }
+    }
+
+    #[test]
+    fn never_guard_goes_before_every_rule() {
+        let selector = Selector::new(&[rule("*", None, "")], &[Glob::new("db-*").unwrap()]);
+        let vetoed = Selection::Vetoed { by: "db-*".into() };
+        assert_eq!(selector.select(&container("db-1", Engine::Lxc, "lxc.payload.db-1")), vetoed);
+        assert_eq!(selector.select(&container("web", Engine::Lxc, "lxc.payload.web")), Selection::Rule(0));
+    }
+
+    #[test]
+    fn a_rule_that_names_nothing_selects_nothing() {
+        let container = container("web", Engine::Lxc, "lxc.payload.web");
+        assert_eq!(Selector::new(&[rule("", None, "")], &[]).select(&container), Selection::None);
+        assert_eq!(Selector::new(&[], &[]).select(&container), Selection::None);
+    }
+}

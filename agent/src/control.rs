@@ -1,0 +1,134 @@
+//! The control loop: one thread that owns all control state. It waits on the window's timer, the kernel side's ring buffer
+//! and commands, decides, and writes CPU quotas; everything that may take long is done elsewhere and comes back as a command.
+
+mod apply;
+mod claim;
+mod entry;
+mod journal;
+mod latency;
+mod publish;
+mod readings;
+mod state;
+mod wait;
+mod window;
+mod writes;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use headroom_model::policy::cores::Topology;
+use nix::sys::eventfd::EventFd;
+
+pub use journal::Journal;
+pub use state::{HostFacts, Parts, Settings};
+
+use crate::api::command::{Busy, ContainerWrite, ControlHandle};
+use crate::sampler::meter::News;
+use crate::scaler::writer::Report;
+use crate::status::Snapshot;
+
+/// Everything that another thread may tell the control loop.
+#[derive(Debug)]
+pub enum Command {
+    /// From the meter: containers that came or went, readings.
+    News(News),
+    /// From the writer threads.
+    Report(Report),
+    /// From the REST interface: limits that a person or a program sets.
+    Write(ContainerWrite),
+    /// The online CPUs changed.
+    CpusOnline(Arc<Topology>),
+    /// A new configuration, checked.
+    Reload(Box<Settings>),
+    /// Answer, so that the service manager's watchdog knows that the loop is alive.
+    Ping(Sender<()>),
+    /// End: `restore_on_exit` is carried out first.
+    Stop,
+}
+
+/// Sends commands; never waits.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: Sender<Command>,
+    wake: Arc<EventFd>,
+}
+
+impl Handle {
+    /// Queues a command and wakes the loop; false when the loop has ended.
+    pub fn send(&self, command: Command) -> bool {
+        // A counter that is full wakes, too.
+        self.commands.send(command).is_ok() && self.wake.write(1).is_ok()
+    }
+
+    /// As [`Handle::send`], for those who have nothing to do about an end.
+    pub fn tell(&self, command: Command) {
+        if !self.send(command) {
+            tracing::debug!("the control loop has ended");
+        }
+    }
+}
+
+impl ControlHandle for Handle {
+    fn submit(&self, write: ContainerWrite) -> Result<(), Busy> {
+        self.send(Command::Write(write)).then_some(()).ok_or(Busy)
+    }
+}
+
+/// The queue's other end, for [`spawn`].
+#[derive(Debug)]
+pub struct Inbox {
+    commands: Receiver<Command>,
+    wake: Arc<EventFd>,
+}
+
+/// Makes the queue, before the threads that send into it.
+pub fn queue() -> Result<(Handle, Inbox)> {
+    let wake = wait::Waiter::wake_fd().context("cannot make an eventfd")?;
+    let (sender, receiver) = unbounded();
+    Ok((Handle { commands: sender, wake: Arc::clone(&wake) }, Inbox { commands: receiver, wake }))
+}
+
+/// Starts the control thread. It ends after [`Command::Stop`], or when its kernel interfaces fail.
+pub fn spawn(parts: Parts, inbox: Inbox, published: Arc<ArcSwap<Snapshot>>) -> Result<JoinHandle<Result<()>>> {
+    let priority = parts.settings.config.agent.realtime_priority;
+    std::thread::Builder::new()
+        .name("control".into())
+        .stack_size(1024 * 1024)
+        .spawn(move || {
+            crate::host::priority::raise(priority);
+            run(parts, &inbox, published)
+        })
+        .context("cannot start the control thread")
+}
+
+fn run(parts: Parts, inbox: &Inbox, published: Arc<ArcSwap<Snapshot>>) -> Result<()> {
+    let waiter = wait::Waiter::new(parts.source.events(), Arc::clone(&inbox.wake)).context("cannot set up epoll")?;
+    let mut state = state::State::new(parts, published);
+    waiter.every(state.open_windows(), state.cpu_window()).context("cannot set the window's timer")?;
+    loop {
+        let woken = waiter.wait().context("cannot wait")?;
+        if woken.ring {
+            state.judge_early();
+        }
+        if woken.timer {
+            state.end_window();
+        }
+        if woken.commands {
+            for command in inbox.commands.try_iter() {
+                let window: Duration = state.cpu_window();
+                match command {
+                    Command::Stop => return state.stop(&inbox.commands),
+                    other => state.obey(other),
+                }
+                if state.cpu_window() != window {
+                    waiter.every(state.open_windows(), state.cpu_window()).context("cannot set the window's timer")?;
+                }
+            }
+            state.publish_if_due();
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Carrying out: plan over the ledger, write, read back, then account. What cannot be written leaves limit, ledger and
+//! status as they were, with the reason.
+
+use std::sync::Arc;
+
+use headroom_model::limit::Limit;
+use headroom_model::policy::request::{Direction, Request};
+use headroom_model::policy::scaler::plan::{self, Grant, Outcome};
+use headroom_model::resource::Resource;
+
+use super::entry::Entry;
+use super::latency::Timed;
+use super::state::State;
+use crate::api::command::ContainerWrite;
+use crate::cgroup::{ApplyError, Change, CpuLimit, Version};
+use crate::clock;
+use crate::scaler::memory_change;
+use crate::scaler::writer::Job;
+use crate::status::Decision;
+
+/// How long a resource is left alone after the kernel refused a write, in s; doubled each time up to the second number.
+const RETRY: (f64, f64) = (1.0, 60.0);
+
+/// A job that a writer thread has.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// A grant of the Scaler's.
+    Grant { id: u64, grant: Box<Grant> },
+    /// A limit that is put right, or the first.
+    Set { id: u64, resource: Resource, from: Limit, to: Limit, action: &'static str, why: String },
+    /// A write through the REST interface.
+    Write { id: u64, write: Box<ContainerWrite>, from: Vec<(Resource, Limit)> },
+}
+
+impl State {
+    /// Carries out `requests`. Returns the containers whose limit was raised at once.
+    pub(super) fn carry_out(&mut self, decided_ns: u64) -> Vec<u64> {
+        let mut raised = Vec::new();
+        if self.requests.is_empty() {
+            return raised;
+        }
+        let (now, timeout) = (Self::now(), self.config.scaler.request_timeout.as_secs_f64());
+        let requests = std::mem::take(&mut self.requests);
+        let (real, advised): (Vec<Request>, Vec<Request>) = requests.into_iter().partition(|r| self.is_written(&r.structure));
+        for (requests, is_real) in [(real, true), (advised, false)] {
+            let plan = plan::batches(requests, now, timeout);
+            for (request, why) in plan.dropped {
+                self.tell(&request, Limit::Unlimited, Limit::Unlimited, "refused", Some(why.to_string()));
+            }
+            for group in &plan.groups {
+                let ledger = if is_real { &self.ledger } else { &self.shadow };
+                for grant in plan::grant(group, ledger) {
+                    raised.extend(self.grant(grant, is_real, decided_ns));
+                }
+            }
+        }
+        raised
+    }
+
+    fn is_written(&self, name: &str) -> bool {
+        self.id_of(name).and_then(|id| self.entries.get(&id)).is_some_and(Entry::is_written)
+    }
+
+    /// Carries out one grant. Returns the container if its limit was raised at once.
+    fn grant(&mut self, grant: Grant, is_real: bool, decided_ns: u64) -> Option<u64> {
+        let Some(to) = grant.writes() else {
+            self.tell_ungranted(&grant);
+            return None;
+        };
+        let id = self.id_of(&grant.request.structure)?;
+        let resource = grant.request.resource;
+        if !is_real {
+            self.shadow.account(&grant, to);
+            let raised = self.set_limit(id, resource, Limit::At(to));
+            self.tell_granted(&grant, Limit::At(to), "advised");
+            return raised.then_some(id);
+        }
+        if !self.config.scaler.active {
+            self.tell(&grant.request, grant.from, grant.from, "inactive", Some("the Scaler is inactive: nothing was written".into()));
+            return None;
+        }
+        if resource == Resource::Cpu && self.cores.is_none() {
+            return self.grant_cpu(id, &grant, to, decided_ns);
+        }
+        self.grant_slowly(id, grant, to);
+        None
+    }
+
+    fn grant_cpu(&mut self, id: u64, grant: &Grant, to: f64, decided_ns: u64) -> Option<u64> {
+        match self.write_cpu(id, Limit::At(to)) {
+            Ok(read) => {
+                self.latencies.record(Timed::Reaction, clock::monotonic_ns().saturating_sub(decided_ns));
+                self.ledger.account(grant, read.amount().unwrap_or(to));
+                let raised = self.set_limit(id, Resource::Cpu, read);
+                self.tell_granted(grant, read, "applied");
+                raised.then_some(id)
+            }
+            Err(why) => {
+                self.tell(&grant.request, grant.from, grant.from, "failed", Some(why));
+                None
+            }
+        }
+    }
+
+    /// Writes a CPU quota through the kept descriptors and reads it back. `Err`: why not; then all is as it was.
+    pub(super) fn write_cpu(&mut self, id: u64, quota: Limit) -> Result<Limit, String> {
+        let wanted = self.cpu_limit(quota);
+        let Some(entry) = self.entries.get_mut(&id) else { return Err("it is gone".into()) };
+        let Some(files) = &entry.quota else { return Err("its CPU quota could not be opened".into()) };
+        let begun = clock::monotonic_ns();
+        match files.write(&wanted) {
+            Ok(read) => {
+                self.latencies.record(Timed::CpuWrite, clock::monotonic_ns().saturating_sub(begun));
+                entry.cpu = Some(read);
+                entry.retry.succeeded();
+                Ok(read.quota)
+            }
+            Err(e) => {
+                entry.retry.failed(Self::now(), RETRY);
+                Err(e.to_string())
+            }
+        }
+    }
+
+    /// A CPU limit with the period and the burst that are configured.
+    fn cpu_limit(&self, quota: Limit) -> CpuLimit {
+        let period_us = u64::try_from(self.config.scaler.period.as_micros()).unwrap_or(100_000);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a quota in µs, which is far below 2^52")]
+        let burst = |shares: f64| (shares.max(0.0) / 100.0 * period_us as f64 * self.config.scaler.burst) as u64;
+        CpuLimit { quota, period_us, burst_us: Some(quota.amount().map_or(0, burst)) }
+    }
+
+    /// Hands a grant to a writer thread. What it takes is counted from now on, what it gives back once it is written.
+    fn grant_slowly(&mut self, id: u64, grant: Grant, to: f64) {
+        let resource = grant.request.resource;
+        match self.changes(id, resource, Limit::At(to)) {
+            Ok(changes) => {
+                if grant.request.direction() == Direction::Up {
+                    self.ledger.set_limit(&grant.request.structure, resource, Limit::At(to));
+                }
+                self.submit(id, Some(resource), changes, Pending::Grant { id, grant: Box::new(grant) });
+            }
+            Err(why) => self.tell(&grant.request, grant.from, grant.from, "refused", Some(why)),
+        }
+    }
+
+    /// What has to be written for a limit, off the control thread.
+    pub(super) fn changes(&mut self, id: u64, resource: Resource, to: Limit) -> Result<Vec<Change>, String> {
+        let Some(entry) = self.entries.get(&id) else { return Err("it is gone".into()) };
+        match resource {
+            Resource::Cpu => {
+                let mut changes = vec![Change::Cpu { quota: to }];
+                if let (Some(cores), Some(to)) = (&mut self.cores, to.amount()) {
+                    let wanted = to - cores.total_held(&entry.name);
+                    if wanted > 0.0 {
+                        cores.up(&entry.name, wanted).map_err(|e| e.to_string())?;
+                        changes.insert(0, Change::Cpuset(cores.cpuset(&entry.name).into_iter().collect()));
+                    } else {
+                        let mut after = cores.clone();
+                        after.down(&entry.name, -wanted);
+                        changes.push(Change::Cpuset(after.cpuset(&entry.name).into_iter().collect()));
+                    }
+                }
+                Ok(changes)
+            }
+            Resource::Mem => {
+                let lowers = to.amount().is_some_and(|to| entry.applied(Resource::Mem).amount().is_some_and(|from| to < from));
+                match self.host.memory_version {
+                    None => Err("the memory controller is not mounted".into()),
+                    Some(Version::V1) if lowers && !self.config.scaler.lower_memory_v1 => {
+                        Err("memory limits are not lowered on cgroup v1 (scaler.lower_memory_v1)".into())
+                    }
+                    Some(version) => Ok(vec![memory_change(version, to)]),
+                }
+            }
+            other => Err(format!("{other} limits are read and reported, not moved, in this version")),
+        }
+    }
+
+    /// Hands changes to a writer thread. `resource` is left alone until they are reported; all are, without one.
+    pub(super) fn submit(&mut self, id: u64, resource: Option<Resource>, changes: Vec<Change>, pending: Pending) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let reclaims = changes.iter().any(|c| matches!(c, Change::MemoryHigh(_) | Change::MemoryMax(_)));
+        match resource {
+            Some(resource) => entry.in_flight.insert(resource),
+            None => entry.in_flight = headroom_model::resource::ResourceSet::ALL,
+        }
+        let (ticket, cgroup) = (self.next_ticket, Arc::clone(&entry.cgroup));
+        self.next_ticket += 1;
+        self.pending.insert(ticket, pending);
+        self.writer.submit(Job::Apply { ticket, cgroup, changes, reclaims });
+    }
+
+    /// A writer thread has done its job, or not.
+    pub(super) fn applied(&mut self, ticket: u64, result: Result<(), ApplyError>, finished_ns: u64, took_ns: u64) {
+        self.latencies.record(Timed::SlowWrite, took_ns);
+        match self.pending.remove(&ticket) {
+            None => {}
+            Some(Pending::Grant { id, grant }) => {
+                let (resource, to) = (grant.request.resource, grant.to);
+                self.landed(id, Some(resource), finished_ns);
+                match result {
+                    Ok(()) => {
+                        self.stands(id, resource, Limit::At(to));
+                        self.ledger.account(&grant, to);
+                        self.set_limit(id, resource, Limit::At(to));
+                        self.tell_granted(&grant, Limit::At(to), "applied");
+                    }
+                    Err(e) => {
+                        self.ledger.set_limit(&grant.request.structure, resource, grant.from);
+                        self.keep_cores(id, grant.from);
+                        self.back_off(id);
+                        self.tell(&grant.request, grant.from, grant.from, "failed", Some(e.to_string()));
+                    }
+                }
+            }
+            Some(Pending::Set { id, resource, from, to, action, why }) => {
+                self.landed(id, Some(resource), finished_ns);
+                let (stands, outcome, detail) = match result {
+                    Ok(()) => (to, "applied", None),
+                    Err(e) => {
+                        self.back_off(id);
+                        (from, "failed", Some(e.to_string()))
+                    }
+                };
+                self.stands(id, resource, stands);
+                self.set_limit(id, resource, stands);
+                self.tell_set(id, resource, action, why, (from, stands), outcome, detail);
+            }
+            Some(Pending::Write { id, write, from }) => {
+                self.landed(id, None, finished_ns);
+                self.written(id, *write, from, result);
+            }
+        }
+    }
+
+    /// A job is back: the resource may be judged again, and readings that began before it are stale.
+    fn landed(&mut self, id: u64, resource: Option<Resource>, finished_ns: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match resource {
+            Some(resource) => entry.in_flight.remove(resource),
+            None => entry.in_flight = headroom_model::resource::ResourceSet::NONE,
+        }
+        entry.memory_written_ns = finished_ns;
+    }
+
+    fn back_off(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.retry.failed(Self::now(), RETRY);
+        }
+    }
+
+    /// Gives the core map what a container that could not be written still holds.
+    fn keep_cores(&mut self, id: u64, from: Limit) {
+        if let (Some(cores), Some(entry), Some(from)) = (&mut self.cores, self.entries.get(&id), from.amount()) {
+            let too_many = cores.total_held(&entry.name) - from;
+            if too_many > 0.0 {
+                cores.down(&entry.name, too_many);
+            }
+        }
+    }
+
+    /// Notes what now stands in cgroupfs, after a job wrote it.
+    pub(super) fn stands(&mut self, id: u64, resource: Resource, limit: Limit) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match resource {
+            Resource::Cpu => {
+                entry.cpu = entry.quota.as_ref().and_then(|quota| quota.read().ok()).or(entry.cpu);
+                if let (Some(cores), Some(limit)) = (&mut self.cores, limit.amount()) {
+                    let too_many = cores.total_held(&entry.name) - limit;
+                    if too_many > 0.0 {
+                        cores.down(&entry.name, too_many);
+                    }
+                }
+            }
+            Resource::Mem => {
+                if let Some(memory) = &mut entry.last.memory {
+                    match self.host.memory_version {
+                        Some(Version::V2) => memory.high = limit,
+                        _ => memory.max = limit,
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_granted(&mut self, grant: &Grant, to: Limit, outcome: &'static str) {
+        let (outcome, detail) = match grant.outcome {
+            Outcome::Partial { wanted } => {
+                let free = format!("{wanted} {} wanted, the host has no more free", grant.request.resource.unit());
+                (if outcome == "applied" { "partial" } else { outcome }, Some(free))
+            }
+            _ => (outcome, None),
+        };
+        self.tell(&grant.request, grant.from, to, outcome, detail);
+    }
+
+    fn tell_ungranted(&mut self, grant: &Grant) {
+        let (outcome, detail) = match grant.outcome {
+            Outcome::Starved { wanted } => {
+                ("starved", format!("{wanted} {} wanted, the host has nothing free", grant.request.resource.unit()))
+            }
+            Outcome::Refused(why) => ("refused", why.to_string()),
+            // The limit is where the request would take it.
+            _ => return,
+        };
+        self.tell(&grant.request, grant.from, grant.from, outcome, Some(detail));
+    }
+
+    fn tell(&mut self, request: &Request, from: Limit, to: Limit, outcome: &'static str, detail: Option<String>) {
+        let why = request.why.as_ref().map_or_else(|| "requested".into(), ToString::to_string);
+        let action = request.action();
+        self.record(&request.structure, request.resource, action, why, (from, to), outcome, detail);
+    }
+
+    /// Tells of a limit that was set for another reason than a request.
+    #[expect(clippy::too_many_arguments, reason = "a decision is told whole")]
+    pub(super) fn tell_set(
+        &mut self,
+        id: u64,
+        resource: Resource,
+        action: &'static str,
+        why: String,
+        limits: (Limit, Limit),
+        outcome: &'static str,
+        detail: Option<String>,
+    ) {
+        let Some(name) = self.entries.get(&id).map(|e| e.name.clone()) else { return };
+        self.record(&name, resource, action, why, limits, outcome, detail);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a decision is told whole")]
+    fn record(
+        &mut self,
+        structure: &str,
+        resource: Resource,
+        action: &'static str,
+        why: String,
+        (from, to): (Limit, Limit),
+        outcome: &'static str,
+        detail: Option<String>,
+    ) {
+        *self.counters.decisions.entry((action.to_owned(), outcome)).or_default() += 1;
+        self.publisher.touch();
+        let (structure, action) = (structure.to_owned(), action.to_owned());
+        self.journal.record(Decision { at: clock::wall(), structure, resource, action, why, from, to, outcome, detail });
+    }
+}

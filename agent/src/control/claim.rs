@@ -1,0 +1,276 @@
+//! The way to being guarded: what was found goes on disk, the first limit is set, and only then is anything judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use headroom_model::limit::Limit;
+use headroom_model::policy::guardian::{Bounds, Guarded, Subject};
+use headroom_model::policy::scaler::admission::{Admission, Applicant, Cause, NotAdmitted, admit};
+use headroom_model::policy::scaler::ledger::{Entry as Account, Share};
+use headroom_model::policy::thresholds::Boundary;
+use headroom_model::resource::Resource;
+
+use super::apply::Pending;
+use super::entry::{Entry, Phase};
+use super::state::State;
+use crate::config::ResourceRule;
+use crate::containers::select::Selection;
+use crate::sampler::meter::Ask;
+use crate::scaler::originals::{Original, Record};
+use crate::scaler::writer::Job;
+use crate::status::GuardMode;
+
+/// How often those that wait for room are tried again, in s.
+const AGAIN: f64 = 1.0;
+
+/// Containers that are to be guarded but for which the host has no room now.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    ids: BTreeSet<u64>,
+    next: f64,
+}
+
+impl Waiting {
+    pub(super) fn remove(&mut self, id: u64) {
+        self.ids.remove(&id);
+    }
+}
+
+impl State {
+    /// Holds a container against the configuration: guards it, or stops guarding it.
+    pub(super) fn decide_guard(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.notes.retain(|note| note.starts_with("CPU usage is not counted"));
+        self.waiting.ids.remove(&id);
+        let selection = self.selector.select(&entry.container);
+        entry.rule = match &selection {
+            Selection::Rule(at) => self.config.containers.get(*at).cloned().map(Arc::new),
+            Selection::None | Selection::Vetoed { .. } => None,
+        };
+        if let Selection::Vetoed { by } = selection {
+            entry.note(format!("host.never_guard has {by:?}: it is never guarded"));
+        }
+        match entry.guard() {
+            GuardMode::Off => self.unguard(id),
+            GuardMode::Advise => {
+                self.unguard(id);
+                self.admit(id);
+            }
+            GuardMode::On => self.claim(id),
+        }
+    }
+
+    /// Stops guarding. Limits stay as they are; what was found before the first touch stays known.
+    fn unguard(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.phase = Phase::Watched;
+        entry.subject = Subject::new(entry.name.clone());
+        entry.quota = None;
+        let name = entry.name.clone();
+        if let Some(record) = entry.record.as_mut().filter(|record| record.guarded) {
+            record.guarded = false;
+            self.writer.submit(Job::Save(record.clone()));
+        }
+        self.shadow.remove(&name);
+        self.reserve_unguarded(id);
+        if let Some(cores) = &mut self.cores {
+            cores.remove(&name);
+        }
+        self.meter.ask(Ask::Follow { cgroup_id: id, cpu: false, mem: false });
+    }
+
+    /// Keeps the account of a container that is not guarded: it counts where the host reserves for those.
+    pub(super) fn reserve_unguarded(&mut self, id: u64) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        self.ledger.remove(&entry.name);
+        for resource in [Resource::Cpu, Resource::Mem] {
+            let limit = entry.in_force(resource);
+            self.ledger.set(&entry.name, resource, Account { limit, share: None, disk: None });
+        }
+    }
+
+    /// Puts what stands now on disk, unless it is there already; [`State::claimed`] goes on from there.
+    fn claim(&mut self, id: u64) {
+        let boot_id = self.host.boot_id.clone();
+        let wanted = self.guarded_resources(id);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.quota.is_none() && wanted.iter().any(|(r, _)| *r == Resource::Cpu) {
+            match entry.cgroup.cpu_quota() {
+                Ok(quota) => {
+                    entry.cpu = quota.read().ok().or(entry.cpu);
+                    entry.quota = Some(quota);
+                }
+                Err(e) => entry.note(format!("cpu: not guarded: {e}")),
+            }
+        }
+        let mut resources: BTreeMap<Resource, Original> = BTreeMap::new();
+        for (resource, rule) in &wanted {
+            let known = entry.record.as_ref().and_then(|record| record.resources.get(resource)).copied();
+            let original = known.unwrap_or_else(|| found(entry, *resource));
+            resources.insert(*resource, Original { max: rule.max, ..original });
+        }
+        // What was found of a resource that is no longer guarded stays known.
+        for (resource, original) in entry.record.iter().flat_map(|record| &record.resources) {
+            resources.entry(*resource).or_insert(*original);
+        }
+        let (path, name) = (entry.cgroup.path().clone(), entry.container.name.clone());
+        let record = Record { boot_id, cgroup_id: id, path, name, guarded: true, resources };
+        if entry.record.as_ref() == Some(&record) {
+            self.admit(id);
+            return;
+        }
+        entry.record = Some(record.clone());
+        if entry.phase == Phase::Watched {
+            entry.phase = Phase::Claiming;
+        }
+        self.writer.submit(Job::Save(record));
+    }
+
+    /// What was found is on disk, or cannot be put there.
+    pub(super) fn claimed(&mut self, id: u64, result: Result<(), String>) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            // It went while it was being put on disk.
+            self.writer.submit(Job::Forget { cgroup_id: id });
+            return;
+        };
+        match result {
+            Ok(()) if entry.guard() == GuardMode::On => self.admit(id),
+            Ok(()) => {}
+            Err(e) => {
+                tracing::error!(container = %entry.name, "not guarded: {e}");
+                entry.note(format!("not guarded, since what was found cannot be kept: {e}"));
+                entry.record = None;
+                self.unguard(id);
+            }
+        }
+    }
+
+    /// The resources that the configuration wants guarded, and that can be.
+    fn guarded_resources(&mut self, id: u64) -> Vec<(Resource, ResourceRule)> {
+        let guardable = &self.config.guardian.guardable;
+        let Some(entry) = self.entries.get_mut(&id) else { return Vec::new() };
+        let Some(rule) = entry.rule.clone() else { return Vec::new() };
+        let mut wanted = Vec::new();
+        for (resource, rule) in rule.resources.present().filter(|(_, rule)| rule.guard) {
+            match resource {
+                _ if !guardable.contains(&resource) => {
+                    entry.note(format!("{resource}: not guarded: it is not in guardian.guardable"));
+                }
+                Resource::Cpu | Resource::Mem => wanted.push((resource, *rule)),
+                _ => entry.note(format!("{resource}: read and reported, not guarded, in this version")),
+            }
+        }
+        wanted
+    }
+
+    /// Sets the first limits, and begins to judge.
+    fn admit(&mut self, id: u64) {
+        let wanted = self.guarded_resources(id);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let is_real = entry.guard() == GuardMode::On;
+        entry.phase = Phase::Guarded;
+        let name = entry.name.clone();
+        // Resources that are no longer guarded.
+        for (resource, guarded) in entry.subject.resources.iter_mut() {
+            if !wanted.iter().any(|(r, _)| *r == resource) {
+                *guarded = None;
+            }
+        }
+        if is_real {
+            self.reserve_unguarded(id);
+        }
+        for (resource, rule) in &wanted {
+            if let Err(why) = self.admit_resource(id, *resource, rule, is_real) {
+                if matches!(why, NotAdmitted::NotEnoughFree { .. }) {
+                    self.waiting.ids.insert(id);
+                }
+                tracing::warn!(container = %name, "{resource}: not guarded: {why}");
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.subject.resources[*resource] = None;
+                    entry.note(format!("{resource}: not guarded: {why}"));
+                }
+            }
+        }
+        let follow = |r| wanted.iter().any(|(w, _)| *w == r);
+        self.meter.ask(Ask::Follow { cgroup_id: id, cpu: follow(Resource::Cpu), mem: follow(Resource::Mem) });
+    }
+
+    fn admit_resource(&mut self, id: u64, resource: Resource, rule: &ResourceRule, is_real: bool) -> Result<(), NotAdmitted> {
+        let Some(entry) = self.entries.get(&id) else { return Ok(()) };
+        let name = entry.name.clone();
+        if is_real && resource == Resource::Cpu && entry.quota.is_none() {
+            return Ok(());
+        }
+        let share = Share { min: rule.min, max: rule.max, weight: rule.weight };
+        let bounds =
+            Bounds { min: rule.min, max: rule.max, weight: rule.weight, boundary: Boundary { value: rule.boundary, kind: rule.boundary_type } };
+        let found = entry.in_force(resource);
+        // One that is guarded already goes on from where it is, also on paper.
+        let held = entry.subject.resources[resource].as_ref().and_then(|g| g.current).map_or(found, Limit::At);
+        let ledger = if is_real { &self.ledger } else { &self.shadow };
+        let applicant = Applicant { structure: &name, resource, min: rule.min, max: Some(rule.max), current: held, disk: None };
+        let Admission { limit, cause } = admit(applicant, ledger)?;
+        let writes = is_real && cause != Cause::Kept && self.config.scaler.active;
+        let starts = if writes || !is_real { Limit::At(limit) } else { held };
+        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
+        match &mut entry.subject.resources[resource] {
+            Some(guarded) => guarded.bounds = bounds,
+            none => *none = Some(Guarded::new(bounds, held.amount(), None)),
+        }
+        let ledger = if is_real { &mut self.ledger } else { &mut self.shadow };
+        ledger.set(&name, resource, Account { limit: starts, share: Some(share), disk: None });
+        self.set_limit(id, resource, starts);
+        if writes {
+            let why = match cause {
+                Cause::FirstLimit => "it had no limit: the lesser of max and what the host has".to_owned(),
+                Cause::RaisedToMin => format!("it was under its min {}", rule.min),
+                Cause::LoweredToMax => format!("it was above its max {}", rule.max),
+                Cause::Kept => return Ok(()),
+            };
+            self.set(id, resource, "FirstLimit", why, (held, Limit::At(limit)));
+        }
+        Ok(())
+    }
+
+    /// Sets a limit for another reason than a request: at once for CPU, else through a writer thread.
+    pub(super) fn set(&mut self, id: u64, resource: Resource, action: &'static str, why: String, (from, to): (Limit, Limit)) {
+        if resource == Resource::Cpu && self.cores.is_none() {
+            let (stands, outcome, detail) = match self.write_cpu(id, to) {
+                Ok(read) => (read, "applied", None),
+                Err(e) => (from, "failed", Some(e)),
+            };
+            self.set_limit(id, resource, stands);
+            self.tell_set(id, resource, action, why, (from, stands), outcome, detail);
+            return;
+        }
+        match self.changes(id, resource, to) {
+            Ok(changes) => {
+                let pending = Pending::Set { id, resource, from, to, action, why };
+                self.submit(id, Some(resource), changes, pending);
+            }
+            Err(e) => {
+                self.set_limit(id, resource, from);
+                self.tell_set(id, resource, action, why, (from, from), "refused", Some(e));
+            }
+        }
+    }
+
+    /// Tries those again for which there was no room.
+    pub(super) fn retry_waiting(&mut self) {
+        let now = Self::now();
+        if self.waiting.ids.is_empty() || now < self.waiting.next {
+            return;
+        }
+        self.waiting.next = now + AGAIN;
+        for id in std::mem::take(&mut self.waiting.ids) {
+            self.decide_guard(id);
+        }
+    }
+}
+
+/// What stands now, as the original.
+fn found(entry: &Entry, resource: Resource) -> Original {
+    let limit = entry.applied(resource);
+    let cpu = entry.cpu.filter(|_| resource == Resource::Cpu);
+    Original { limit, period_us: cpu.map(|cpu| cpu.period_us), burst_us: cpu.and_then(|cpu| cpu.burst_us), max: 0.0 }
+}

@@ -1,0 +1,195 @@
+//! One container, as the control loop knows it.
+
+use std::sync::Arc;
+
+use headroom_model::limit::Limit;
+use headroom_model::policy::guardian::Subject;
+use headroom_model::resource::{PerResource, Resource, ResourceSet};
+
+use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota};
+use crate::config::ContainerRule;
+use crate::containers::Container;
+use crate::sampler::audit::Audit;
+use crate::sampler::SlotId;
+use crate::sampler::meter::Reading;
+use crate::scaler::originals::Record;
+use crate::status::{Areas, GuardMode};
+
+/// How far a container is on its way to being guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Only watched: nobody asked, or it was refused (the notes say why).
+    Watched,
+    /// What was found is being put on disk; nothing has been touched.
+    Claiming,
+    /// Judged. With [`GuardMode::Advise`], on paper.
+    Guarded,
+}
+
+/// Everything known of one container.
+pub(super) struct Entry {
+    pub(super) container: Arc<Container>,
+    pub(super) name: Arc<str>,
+    pub(super) cgroup: Arc<Cgroup>,
+    pub(super) slot: Option<SlotId>,
+    /// What the configuration asks for it.
+    pub(super) rule: Option<Arc<ContainerRule>>,
+    pub(super) phase: Phase,
+    pub(super) notes: Vec<Arc<str>>,
+    /// Kept descriptors; there from the claim on.
+    pub(super) quota: Option<CpuQuota>,
+    /// The CPU limit as last written or read.
+    pub(super) cpu: Option<CpuLimit>,
+    /// What is on disk of it.
+    pub(super) record: Option<Record>,
+    /// The guarded resources, for the policy.
+    pub(super) subject: Subject,
+    /// Resources with a write in flight on a writer thread: not judged meanwhile.
+    pub(super) in_flight: ResourceSet,
+    pub(super) retry: Retry,
+    /// When a write of its memory limit finished last: readings that began before are stale.
+    pub(super) memory_written_ns: u64,
+    /// `used_ns` when the CPU window opened.
+    pub(super) opened_ns: Option<u64>,
+    /// Mean of the last window, guarded or not.
+    pub(super) usage: PerResource<Option<f64>>,
+    pub(super) areas: PerResource<Areas>,
+    /// The first reading.
+    pub(super) began: Box<Reading>,
+    /// The last of each part of a reading.
+    pub(super) last: Box<Reading>,
+    /// The kernel's accounting of it, on a kept descriptor; opened at the first audit.
+    clock: Option<CpuClock>,
+    pub(super) audit: Audit,
+    /// When disks were read last, `CLOCK_MONOTONIC` ns.
+    pub(super) disks_at_ns: u64,
+    /// When the network was.
+    pub(super) net_at_ns: u64,
+}
+
+/// When a resource may be tried again after the kernel refused a write.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Retry {
+    not_before: f64,
+    pause: f64,
+}
+
+impl Retry {
+    pub(super) fn failed(&mut self, now: f64, (first, most): (f64, f64)) {
+        self.pause = (self.pause * 2.0).clamp(first, most);
+        self.not_before = now + self.pause;
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Entry {
+    pub(super) fn new(container: Arc<Container>, cgroup: Arc<Cgroup>, first: Box<Reading>) -> Self {
+        let name: Arc<str> = container.name.as_str().into();
+        Self {
+            subject: Subject::new(name.clone()),
+            name,
+            container,
+            cgroup,
+            slot: None,
+            rule: None,
+            phase: Phase::Watched,
+            notes: Vec::new(),
+            quota: None,
+            cpu: first.cpu_limit,
+            record: None,
+            in_flight: ResourceSet::NONE,
+            retry: Retry::default(),
+            memory_written_ns: 0,
+            opened_ns: None,
+            usage: PerResource::default(),
+            areas: PerResource::default(),
+            began: first.clone(),
+            disks_at_ns: first.at_ns,
+            net_at_ns: first.at_ns,
+            last: first,
+            clock: None,
+            audit: Audit::default(),
+        }
+    }
+
+    /// The kernel's accounting of its CPU time, where there is one.
+    pub(super) fn accounting(&mut self) -> Option<&CpuClock> {
+        if self.clock.is_none() {
+            self.clock = self.cgroup.cpu_clock().ok();
+        }
+        self.clock.as_ref()
+    }
+
+    /// Whether a window of this resource is judged now.
+    pub(super) fn may_judge(&self, resource: Resource, now: f64) -> bool {
+        self.phase == Phase::Guarded
+            && self.subject.resources[resource].is_some()
+            && !self.in_flight.contains(resource)
+            && now >= self.retry.not_before
+    }
+
+    /// Adds `seconds` under the limits that stand. What is used is the kernel's own count, where it has one.
+    pub(super) fn account(&mut self, seconds: f64, host_cpu: Option<f64>) {
+        for resource in [Resource::Cpu, Resource::Mem] {
+            let guarded = self.subject.resources[resource].as_ref();
+            let host = if resource == Resource::Cpu { host_cpu } else { None };
+            let limit = guarded.and_then(|g| g.current).or(self.in_force(resource).amount());
+            let area = &mut self.areas[resource];
+            area.allocated += limit.or(host).unwrap_or(0.0) * seconds;
+            area.reserved += guarded.map(|g| g.bounds.max).or(limit).or(host).unwrap_or(0.0) * seconds;
+            if resource == Resource::Mem || self.last.cpu_time.is_none() {
+                area.used += self.usage[resource].unwrap_or(0.0) * seconds;
+            }
+        }
+        if let (Some(first), Some(last)) = (self.began.cpu_time, self.last.cpu_time) {
+            // 100 shares are a core: a second of CPU time is 100 share-seconds.
+            self.areas[Resource::Cpu].used = last.total_us.saturating_sub(first.total_us) as f64 / 1e4;
+        }
+    }
+
+    pub(super) fn guard(&self) -> GuardMode {
+        self.rule.as_ref().map_or(GuardMode::Off, |rule| rule.guard)
+    }
+
+    /// Whether limits are really written for it.
+    pub(super) fn is_written(&self) -> bool {
+        self.phase == Phase::Guarded && self.guard() == GuardMode::On
+    }
+
+    /// The limit that stands in cgroupfs, as far as is known.
+    pub(super) fn applied(&self, resource: Resource) -> Limit {
+        match resource {
+            Resource::Cpu => self.cpu.map_or(Limit::Unlimited, |cpu| cpu.quota),
+            Resource::Mem => self.last.memory.map_or(Limit::Unlimited, |memory| memory.high.min(memory.max)),
+            Resource::DiskRead => self.disk_limit(|d| d.read_limit),
+            Resource::DiskWrite => self.disk_limit(|d| d.write_limit),
+            Resource::Net | Resource::Energy => Limit::Unlimited,
+        }
+    }
+
+    fn disk_limit(&self, of: impl Fn(&crate::cgroup::DiskReading) -> Limit) -> Limit {
+        self.last.disks.iter().flatten().map(of).fold(Limit::Unlimited, Limit::min)
+    }
+
+    /// The limit that the policy goes by: for CPU the lesser of the quota and 100 x the CPUs in the cpuset.
+    pub(super) fn in_force(&self, resource: Resource) -> Limit {
+        let applied = self.applied(resource);
+        match (resource, &self.last.cpusets) {
+            (Resource::Cpu, Some(sets)) if applied != Limit::Unlimited && !sets.configured.is_empty() => {
+                applied.min(Limit::At(100.0 * sets.effective.len() as f64))
+            }
+            _ => applied,
+        }
+    }
+
+    /// Adds a note once.
+    pub(super) fn note(&mut self, note: impl Into<Arc<str>>) {
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The snapshot after each step, for everyone who only looks.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use headroom_model::limit::Limit;
+use headroom_model::resource::{PerResource, Resource};
+
+use super::entry::{Entry, Phase};
+use super::state::State;
+use crate::clock;
+use crate::status::{ContainerStatus, DiskDevice, GuardMode, HostStatus, NetDevice, ResourceStatus, Snapshot};
+
+/// With nothing to tell, numbers are shown anew this often.
+const PACE_NS: u64 = 500_000_000;
+
+/// Publishes snapshots: after each step in which something happened, and at a steady pace.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    published: Arc<ArcSwap<Snapshot>>,
+    at_ns: u64,
+    touched: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(published: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { published, at_ns: 0, touched: true }
+    }
+
+    /// Something happened that people should see.
+    pub(super) fn touch(&mut self) {
+        self.touched = true;
+    }
+}
+
+impl State {
+    /// Publishes, if there is something to tell or it is time to.
+    pub(super) fn publish_if_due(&mut self) {
+        let now = clock::monotonic_ns();
+        if self.publisher.touched || now.saturating_sub(self.publisher.at_ns) >= PACE_NS {
+            self.publish();
+        }
+    }
+
+    /// Publishes what stands now.
+    pub(super) fn publish(&mut self) {
+        let now = clock::monotonic_ns();
+        let mut containers: Vec<_> = self.entries.values().map(Entry::status).collect();
+        containers.sort_by(|a, b| a.container.name.cmp(&b.container.name));
+        self.counters.source = self.source.health();
+        let snapshot = Snapshot {
+            at: clock::wall(),
+            host: self.host_status(),
+            containers,
+            counters: self.counters.clone(),
+            latencies: self.latencies.summaries(now),
+        };
+        self.publisher.published.store(Arc::new(snapshot));
+        self.publisher.at_ns = now;
+        self.publisher.touched = false;
+    }
+
+    fn host_status(&self) -> HostStatus {
+        HostStatus {
+            name: self.config.host.name.as_str().into(),
+            cgroup_mode: self.host.mode,
+            online_cpus: self.host.online().into(),
+            topology: Arc::clone(&self.host.topology),
+            max: PerResource::from_fn(|r| self.ledger.host_max(r)),
+            free: PerResource::from_fn(|r| self.ledger.free(r)),
+            source: self.source.kind(),
+            source_reason: self.source_reason.clone(),
+            guardian_active: self.config.guardian.active,
+            scaler_active: self.config.scaler.active,
+            core_usage_mapping: self.cores.as_ref().map(|cores| Arc::new(cores.mapping())),
+        }
+    }
+}
+
+impl Entry {
+    fn status(&self) -> ContainerStatus {
+        let sets = self.last.cpusets.as_ref();
+        ContainerStatus {
+            container: Arc::clone(&self.container),
+            guard: if self.phase == Phase::Guarded { self.guard() } else { GuardMode::Off },
+            notes: self.notes.clone(),
+            cpuset: sets.map(|s| s.configured.to_string()).unwrap_or_default().into(),
+            effective_cpus: sets.map(|s| s.effective.to_string()).unwrap_or_default().into(),
+            resources: PerResource::from_fn(|r| self.resource_status(r)),
+            throttling: self.last.throttling,
+            disk: self.last.disks.iter().flatten().next().map(|disk| {
+                let (major, minor) = (disk.device.major, disk.device.minor);
+                Arc::new(DiskDevice { major, minor, path: format!("/dev/block/{major}:{minor}") })
+            }),
+            net: self.last.net.as_ref().filter(|net| !net.shares_host).and_then(|net| {
+                let in_container = net.interfaces.first()?.name.clone();
+                Some(Arc::new(NetDevice { in_container, in_host: String::new() }))
+            }),
+        }
+    }
+
+    /// `None` for what this container has no controller for.
+    fn resource_status(&self, resource: Resource) -> Option<ResourceStatus> {
+        let there = match resource {
+            Resource::Cpu => self.cpu.is_some() || self.slot.is_some(),
+            Resource::Mem => self.last.memory.is_some(),
+            Resource::DiskRead | Resource::DiskWrite => self.last.disks.is_some(),
+            Resource::Net => self.last.net.is_some(),
+            Resource::Energy => false,
+        };
+        if !there {
+            return None;
+        }
+        let guarded = self.subject.resources[resource].as_ref();
+        let thresholds = guarded.and_then(|g| g.thresholds());
+        let bounds = self.rule.as_ref().and_then(|rule| rule.resources[resource]);
+        let in_force = self.in_force(resource);
+        let limit = guarded.and_then(|g| g.current).map_or(in_force, Limit::At);
+        let effective = match resource {
+            Resource::Cpu => self.last.effective_cpu.map_or(in_force, |above| if self.is_written() { above.min(in_force) } else { above }),
+            _ => in_force,
+        };
+        Some(ResourceStatus {
+            guard: guarded.is_some(),
+            usage: self.usage[resource],
+            limit,
+            applied: self.applied(resource),
+            effective,
+            min: bounds.map(|b| b.min),
+            max: bounds.map(|b| b.max),
+            upper: thresholds.map(|t| t.upper),
+            lower: thresholds.map(|t| t.lower),
+            areas: self.areas[resource],
+        })
+    }
+}

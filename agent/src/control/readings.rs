@@ -1,0 +1,174 @@
+//! Readings of the meter: usages of the slow resources, the audit of our CPU count, limits that something else changed.
+
+use headroom_model::limit::Limit;
+use headroom_model::resource::{Resource, ResourceSet};
+
+use super::entry::{Entry, Phase};
+use super::state::State;
+use crate::cgroup::{CpuLimit, DiskReading};
+use crate::clock;
+use crate::config::OnForeignChange;
+use crate::sampler::meter::Reading;
+use crate::sampler::{SourceKind, audit};
+
+/// In how many windows every guarded container's quota has been read back once.
+const DRIFT_TURNS: u64 = 10;
+
+impl State {
+    /// Takes over one tick's readings, and judges the memory windows that they end.
+    pub(super) fn read(&mut self, readings: Vec<Reading>) {
+        let decided_ns = clock::monotonic_ns();
+        for reading in readings {
+            let id = reading.cgroup_id;
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            let memory_ends = reading.memory.is_some() && reading.at_ns > entry.memory_written_ns;
+            entry.take(reading, memory_ends);
+            if self.entries.get(&id).is_some_and(|e| e.phase != Phase::Guarded) {
+                self.reserve_unguarded(id);
+            }
+            if memory_ends {
+                self.check_memory(id);
+                if self.config.guardian.active {
+                    self.judge(id, ResourceSet::only(Resource::Mem));
+                    if let Some(entry) = self.entries.get_mut(&id) {
+                        entry.subject.next_window(ResourceSet::only(Resource::Mem));
+                    }
+                }
+            }
+        }
+        self.carry_out(decided_ns);
+    }
+
+    /// Holds our count of CPU time against the kernel's own, for those containers whose turn it is.
+    pub(super) fn audit(&mut self) {
+        if self.source.kind() != SourceKind::Ebpf {
+            return;
+        }
+        let windows = self.config.sampler.audit_interval.as_nanos() / self.cpu_window().as_nanos().max(1);
+        let turns = u64::try_from(windows).unwrap_or(u64::MAX).max(1);
+        self.audit_turn = (self.audit_turn + 1) % turns;
+        for (id, entry) in &mut self.entries {
+            if id % turns != self.audit_turn {
+                continue;
+            }
+            let Some(slot) = entry.slot else { continue };
+            // Where the kernel does not account this cgroup, there is nothing to hold against.
+            let Some(clock) = entry.accounting() else { continue };
+            let (Some(before_ns), Ok(kernel_ns), Some(after_ns)) =
+                (self.source.used_ns(slot), clock.total_ns(), self.source.used_ns(slot))
+            else {
+                continue;
+            };
+            let Some(verdict) = entry.audit.judge(audit::Reading { before_ns, kernel_ns, after_ns }) else { continue };
+            self.audited.note(verdict);
+            if let Some(by_ns) = verdict.correct_by_ns {
+                self.source.correct(slot, by_ns);
+                tracing::warn!(container = %entry.name, by_ns, "our count of CPU time was put right after the kernel's");
+            }
+        }
+        self.counters.usage_corrected = self.audited.corrected;
+        self.counters.usage_drift_max = self.audited.worst;
+    }
+
+    /// Reads the quotas of a tenth of the guarded containers back.
+    pub(super) fn check_drift(&mut self) {
+        self.turn = (self.turn + 1) % DRIFT_TURNS;
+        let turn = self.turn;
+        let drifted: Vec<(u64, CpuLimit, CpuLimit)> = self
+            .entries
+            .iter()
+            .filter(|(id, entry)| *id % DRIFT_TURNS == turn && entry.is_written() && !entry.in_flight.contains(Resource::Cpu))
+            .filter_map(|(id, entry)| Some((*id, entry.cpu?, entry.quota.as_ref()?.read().ok()?)))
+            .filter(|(_, ours, theirs)| ours != theirs)
+            .collect();
+        for (id, ours, theirs) in drifted {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.cpu = Some(theirs);
+            }
+            self.foreign_change(id, Resource::Cpu, ours.quota, theirs.quota);
+        }
+    }
+
+    /// Holds the memory limit that was read against the one that should stand.
+    fn check_memory(&mut self, id: u64) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        if !entry.is_written() || entry.in_flight.contains(Resource::Mem) {
+            return;
+        }
+        let Some(ours) = entry.subject.resources[Resource::Mem].as_ref().and_then(|g| g.current).map(Limit::At) else { return };
+        let theirs = entry.applied(Resource::Mem);
+        if ours != theirs {
+            self.foreign_change(id, Resource::Mem, ours, theirs);
+        }
+    }
+
+    /// Something else changed a limit: put right, or gone on from, as configured. People who take the wheel (Scaler inactive,
+    /// or no checks) are followed in silence.
+    fn foreign_change(&mut self, id: u64, resource: Resource, ours: Limit, theirs: Limit) {
+        if !self.config.scaler.active || !self.config.scaler.check_core_map {
+            self.set_limit(id, resource, theirs);
+            return;
+        }
+        self.counters.drift_corrected += 1;
+        let why = "something else changed the limit".to_owned();
+        match self.config.scaler.on_foreign_change {
+            OnForeignChange::Reassert => self.set(id, resource, "Reassert", why, (theirs, ours)),
+            OnForeignChange::Adopt => {
+                self.set_limit(id, resource, theirs);
+                self.tell_set(id, resource, "Adopt", why, (ours, theirs), "applied", None);
+                if theirs == Limit::Unlimited {
+                    self.decide_guard(id);
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Takes over what was read; what was not read this time stays as it was.
+    fn take(&mut self, reading: Reading, memory_ends: bool) {
+        let seconds = reading.at_ns.saturating_sub(self.disks_at_ns) as f64 / 1e9;
+        if let (Some(now), true) = (&reading.disks, seconds > 0.0) {
+            if let Some(before) = &self.last.disks {
+                let mib_s = |of: fn(&DiskReading) -> u64| {
+                    let sum = |all: &[DiskReading]| all.iter().map(of).sum::<u64>();
+                    sum(now).saturating_sub(sum(before)) as f64 / (1024.0 * 1024.0) / seconds
+                };
+                self.usage[Resource::DiskRead] = Some(mib_s(|d| d.read_bytes));
+                self.usage[Resource::DiskWrite] = Some(mib_s(|d| d.write_bytes));
+            }
+            self.disks_at_ns = reading.at_ns;
+        }
+        let seconds = reading.at_ns.saturating_sub(self.net_at_ns) as f64 / 1e9;
+        if let (Some(now), true) = (&reading.net, seconds > 0.0) {
+            if let Some(before) = self.last.net.as_ref().filter(|_| !now.shares_host) {
+                let bytes = |net: &crate::cgroup::NetReading| {
+                    net.interfaces.iter().map(|i| i.received_bytes + i.sent_bytes).sum::<u64>()
+                };
+                self.usage[Resource::Net] = Some(bytes(now).saturating_sub(bytes(before)) as f64 * 8.0 / 1e6 / seconds);
+            }
+            self.net_at_ns = reading.at_ns;
+        }
+        if memory_ends && let Some(memory) = reading.memory {
+            self.usage[Resource::Mem] = Some(memory.usage_mib);
+            if let Some(guarded) = &mut self.subject.resources[Resource::Mem] {
+                guarded.usage = Some(memory.usage_mib);
+            }
+            self.last.memory = Some(memory);
+        }
+        let last = &mut self.last;
+        last.at_ns = reading.at_ns;
+        last.cpu_time = reading.cpu_time.or(last.cpu_time);
+        last.throttling = reading.throttling.or(last.throttling);
+        last.effective_cpu = reading.effective_cpu.or(last.effective_cpu);
+        last.cpusets = reading.cpusets.or(last.cpusets.take());
+        last.disks = reading.disks.or(last.disks.take());
+        last.net = reading.net.or(last.net.take());
+        if self.phase != Phase::Guarded {
+            self.cpu = reading.cpu_limit.or(self.cpu);
+        }
+        if self.began.cpu_time.is_none() {
+            self.began.cpu_time = self.last.cpu_time;
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! All control state, and how it follows what comes in.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use arc_swap::ArcSwap;
+use headroom_model::limit::Limit;
+use headroom_model::policy::cores::{CoreMap, Distribution, Topology};
+use headroom_model::policy::guardian::{Guardian, Judgement};
+use headroom_model::policy::request::Request;
+use headroom_model::policy::rules::RuleSet;
+use headroom_model::policy::scaler::ledger::Ledger;
+use headroom_model::resource::{PerResource, Resource};
+
+use super::Command;
+use super::apply::Pending;
+use super::claim::Waiting;
+use super::entry::{Entry, Phase};
+use super::journal::Journal;
+use super::latency::Latencies;
+use super::publish::Publisher;
+use super::window::Window;
+use crate::cgroup::{Mode, Version};
+use crate::clock;
+use crate::config::Config;
+use crate::containers::select::Selector;
+use crate::sampler::audit::Audited;
+use crate::sampler::meter::{Ask, Meter, News, Reading};
+use crate::sampler::{Passed, UsageSource};
+use crate::scaler::originals::Record;
+use crate::scaler::writer::{Report, Writer};
+use crate::status::{Counters, Snapshot};
+
+/// The settings and the rules that they name, read together: they are changed together.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `agent.toml`.
+    pub config: Config,
+    /// Its rules, or its profile's.
+    pub rules: Arc<RuleSet>,
+}
+
+/// What the loop is made of.
+pub struct Parts {
+    /// Configuration and rules.
+    pub settings: Settings,
+    /// What the machine is.
+    pub host: HostFacts,
+    /// Who counts CPU time.
+    pub source: Box<dyn UsageSource>,
+    /// Why it is not eBPF, where that was wanted.
+    pub source_reason: Option<Arc<str>>,
+    /// What was found before the first touch, by runs of this boot before.
+    pub originals: Vec<Record>,
+    /// Slow writes.
+    pub writer: Writer,
+    /// Slow readings.
+    pub meter: Meter,
+    /// Where decisions go.
+    pub journal: Journal,
+}
+
+/// What the machine is, as far as decisions need it.
+#[derive(Clone, Debug)]
+pub struct HostFacts {
+    /// This boot.
+    pub boot_id: String,
+    /// cgroup interfaces.
+    pub mode: Mode,
+    /// Of the memory controller; `None` where there is none.
+    pub memory_version: Option<Version>,
+    /// The machine's memory.
+    pub memory_mib: f64,
+    /// The online CPUs by where they sit.
+    pub topology: Arc<Topology>,
+}
+
+impl HostFacts {
+    pub(crate) fn online(&self) -> Vec<u32> {
+        let mut cpus: Vec<u32> = self.topology.values().flat_map(BTreeMap::values).flatten().copied().collect();
+        cpus.sort_unstable();
+        cpus
+    }
+}
+
+/// The control loop's state.
+pub(super) struct State {
+    pub(super) config: Config,
+    pub(super) selector: Selector,
+    pub(super) guardian: Guardian,
+    pub(super) host: HostFacts,
+    pub(super) source: Box<dyn UsageSource>,
+    pub(super) source_reason: Option<Arc<str>>,
+    pub(super) writer: Writer,
+    pub(super) meter: Meter,
+    pub(super) journal: Journal,
+    pub(super) known: HashMap<u64, Record>,
+    pub(super) entries: BTreeMap<u64, Entry>,
+    pub(super) by_name: HashMap<Arc<str>, u64>,
+    pub(super) by_slot: HashMap<crate::sampler::SlotId, u64>,
+    /// What really is given out.
+    pub(super) ledger: Ledger,
+    /// What advice would have given out.
+    pub(super) shadow: Ledger,
+    /// Where pinning is on.
+    pub(super) cores: Option<CoreMap>,
+    pub(super) pending: HashMap<u64, Pending>,
+    pub(super) next_ticket: u64,
+    pub(super) waiting: Waiting,
+    /// Whose quotas are read back next, and whose count is audited.
+    pub(super) turn: u64,
+    pub(super) audit_turn: u64,
+    pub(super) audited: Audited,
+    pub(super) window: Window,
+    pub(super) counters: Counters,
+    pub(super) latencies: Latencies,
+    pub(super) publisher: Publisher,
+    // Kept from step to step so that a step allocates nothing.
+    pub(super) judgement: Judgement,
+    pub(super) requests: Vec<Request>,
+    pub(super) passed: Vec<Passed>,
+}
+
+impl State {
+    pub(super) fn new(parts: Parts, published: Arc<ArcSwap<Snapshot>>) -> Self {
+        let Parts { settings: Settings { config, rules }, host, source, source_reason, originals, writer, meter, journal } = parts;
+        let mut state = Self {
+            selector: Selector::new(&config.containers, &config.host.never_guard),
+            guardian: Guardian::new(rules, 0.0, config.guardian.rejudge),
+            window: Window::new(config.guardian.window[Resource::Cpu]),
+            known: originals.into_iter().map(|record| (record.cgroup_id, record)).collect(),
+            entries: BTreeMap::new(),
+            by_name: HashMap::new(),
+            by_slot: HashMap::new(),
+            ledger: Ledger::default(),
+            shadow: Ledger::default(),
+            cores: None,
+            pending: HashMap::new(),
+            next_ticket: 0,
+            waiting: Waiting::default(),
+            turn: 0,
+            audit_turn: 0,
+            audited: Audited::default(),
+            counters: Counters::default(),
+            latencies: Latencies::new(),
+            publisher: Publisher::new(published),
+            judgement: Judgement::default(),
+            requests: Vec::new(),
+            passed: Vec::new(),
+            config,
+            host,
+            source,
+            source_reason,
+            writer,
+            meter,
+            journal,
+        };
+        state.set_host_max();
+        state.set_cores();
+        state.meter.ask(Ask::Tick(state.meter_tick()));
+        state.publish();
+        state
+    }
+
+    pub(super) fn cpu_window(&self) -> Duration {
+        self.config.guardian.window[Resource::Cpu]
+    }
+
+    /// The meter keeps the pace of the shortest of the windows that it feeds.
+    fn meter_tick(&self) -> Duration {
+        self.config.guardian.window[Resource::Mem].min(Duration::from_secs(1))
+    }
+
+    /// What the host may give out: as configured, else what the machine has.
+    fn set_host_max(&mut self) {
+        let max = PerResource::from_fn(|resource| {
+            self.config.host.max[resource].or(match resource {
+                Resource::Cpu => Some(100.0 * self.host.online().len() as f64),
+                Resource::Mem => Some(self.host.memory_mib),
+                _ => None,
+            })
+        });
+        for (resource, max) in max.iter() {
+            self.ledger.set_host_max(resource, *max);
+            self.shadow.set_host_max(resource, *max);
+        }
+        self.ledger.set_reserve_unguarded(self.config.host.reserve_unguarded);
+    }
+
+    fn set_cores(&mut self) {
+        let distribution = self.config.scaler.core_distribution.parse::<Distribution>().unwrap_or_default();
+        match (&mut self.cores, self.config.scaler.pin_cores) {
+            (cores, false) => *cores = None,
+            (cores @ None, true) => *cores = Some(CoreMap::new(&self.host.topology, distribution)),
+            (Some(cores), true) => {
+                for (name, short) in cores.set_topology(&self.host.topology, distribution) {
+                    tracing::warn!(container = %name, short, "the cores left have no room for all its shares");
+                }
+            }
+        }
+    }
+
+    /// Follows one command.
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::News(News::Appeared { container, cgroup, first }) => self.appeared(container, cgroup, first),
+            Command::News(News::Gone { cgroup_id }) => self.gone(cgroup_id),
+            Command::News(News::Read(readings)) => self.read(readings),
+            Command::Report(Report::Saved { cgroup_id, result }) => self.claimed(cgroup_id, result),
+            Command::Report(Report::Applied { ticket, result, finished_ns, took_ns }) => {
+                self.applied(ticket, result, finished_ns, took_ns);
+            }
+            Command::Write(write) => self.write(write),
+            Command::CpusOnline(topology) => self.cpus_changed(topology),
+            Command::Reload(settings) => self.reload(*settings),
+            Command::Ping(answer) => {
+                // Who asked may have given up.
+                answer.try_send(()).ok();
+            }
+            Command::Stop => {}
+        }
+        self.publisher.touch();
+    }
+
+    fn appeared(&mut self, container: Arc<crate::containers::Container>, cgroup: Arc<crate::cgroup::Cgroup>, first: Box<Reading>) {
+        let id = container.cgroup_id;
+        let mut entry = Entry::new(container, cgroup, first);
+        match self.source.track(&entry.cgroup) {
+            Ok(slot) => {
+                entry.slot = Some(slot);
+                entry.opened_ns = self.source.used_ns(slot);
+                self.by_slot.insert(slot, id);
+            }
+            Err(e) => {
+                tracing::warn!(container = %entry.name, "its CPU usage is not counted: {e}");
+                entry.note(format!("CPU usage is not counted: {e}"));
+            }
+        }
+        entry.record = self.known.remove(&id);
+        self.by_name.insert(entry.name.clone(), id);
+        self.entries.insert(id, entry);
+        self.decide_guard(id);
+    }
+
+    fn gone(&mut self, id: u64) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some(slot) = entry.slot {
+            self.source.untrack(slot);
+            self.by_slot.remove(&slot);
+        }
+        if self.by_name.get(&entry.name) == Some(&id) {
+            self.by_name.remove(&entry.name);
+        }
+        self.ledger.remove(&entry.name);
+        self.shadow.remove(&entry.name);
+        if let Some(cores) = &mut self.cores {
+            cores.remove(&entry.name);
+        }
+        self.waiting.remove(id);
+        if entry.record.is_some() {
+            self.writer.submit(crate::scaler::writer::Job::Forget { cgroup_id: id });
+        }
+    }
+
+    fn cpus_changed(&mut self, topology: Arc<Topology>) {
+        self.host.topology = topology;
+        tracing::info!(online = ?self.host.online(), "the online CPUs changed");
+        self.set_host_max();
+        self.set_cores();
+    }
+
+    /// Takes over a new configuration. What a container holds stays as it is, unless the new settings say otherwise.
+    fn reload(&mut self, Settings { config, rules }: Settings) {
+        self.guardian.set_rules(rules);
+        self.guardian.rejudge = config.guardian.rejudge;
+        self.selector = Selector::new(&config.containers, &config.host.never_guard);
+        self.config = config;
+        self.window.set_length(self.config.guardian.window[Resource::Cpu]);
+        self.set_host_max();
+        self.set_cores();
+        self.meter.ask(Ask::Tick(self.meter_tick()));
+        let ids: Vec<u64> = self.entries.keys().copied().collect();
+        for id in ids {
+            self.decide_guard(id);
+        }
+    }
+
+    /// Ends: puts back what was found, if so configured, and lets the helpers finish.
+    pub(super) fn stop(mut self, reports: &crossbeam_channel::Receiver<Command>) -> Result<()> {
+        if self.config.agent.restore_on_exit {
+            self.restore_all(reports);
+        }
+        self.meter.finish();
+        self.writer.finish();
+        self.journal.finish();
+        Ok(())
+    }
+
+    /// What is known of a container called so.
+    pub(super) fn id_of(&self, name: &str) -> Option<u64> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The ledger that counts for a container, by whether it is only advised.
+    pub(super) fn ledger_of(&mut self, id: u64) -> &mut Ledger {
+        let advised = self.entries.get(&id).is_some_and(|e| e.phase == Phase::Guarded && !e.is_written());
+        if advised { &mut self.shadow } else { &mut self.ledger }
+    }
+
+    /// Takes over a limit that stands now, for the policy and the account.
+    pub(super) fn set_limit(&mut self, id: u64, resource: Resource, limit: Limit) -> bool {
+        let rejudge = self.config.guardian.rejudge;
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        let name = entry.name.clone();
+        let raised = match limit {
+            Limit::At(amount) => entry.subject.set_limit(resource, amount, rejudge),
+            Limit::Unlimited => {
+                if let Some(guarded) = &mut entry.subject.resources[resource] {
+                    guarded.current = None;
+                }
+                false
+            }
+        };
+        self.ledger_of(id).set_limit(&name, resource, limit);
+        raised
+    }
+
+    /// Seconds on the monotonic clock: the policy's time.
+    pub(super) fn now() -> f64 {
+        clock::monotonic_ns() as f64 / 1e9
+    }
+}

@@ -1,0 +1,205 @@
+//! The end of a CPU window: usages, judgement, requests carried out, the next window opened.
+
+use std::time::Duration;
+
+use headroom_model::resource::{Resource, ResourceSet};
+
+use super::entry::Phase;
+use super::latency::Timed;
+use super::state::State;
+use crate::clock;
+use crate::sampler::Passed;
+
+/// A window longer than so many of its lengths is a gap (suspend, a paused VM): not judged.
+const GAP: u64 = 5;
+
+/// The window that is open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    length_ns: u64,
+    opened_ns: u64,
+}
+
+impl Window {
+    pub(super) fn new(length: Duration) -> Self {
+        Self { length_ns: nanos(length), opened_ns: clock::monotonic_ns() }
+    }
+
+    pub(super) fn set_length(&mut self, length: Duration) {
+        self.length_ns = nanos(length);
+    }
+
+    /// When it should end.
+    fn due_ns(&self) -> u64 {
+        self.opened_ns + self.length_ns
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Mean usage in shares of `used_ns` over `length_ns`.
+fn shares(used_ns: u64, length_ns: u64) -> f64 {
+    used_ns as f64 / length_ns as f64 * 100.0
+}
+
+impl State {
+    /// Begins with the first window. Returns when it ends, `CLOCK_MONOTONIC` ns.
+    pub(super) fn open_windows(&mut self) -> u64 {
+        self.window.opened_ns = clock::monotonic_ns();
+        self.reopen();
+        self.window.due_ns()
+    }
+
+    /// The window's timer has expired.
+    pub(super) fn end_window(&mut self) {
+        let now = clock::monotonic_ns();
+        let (length, due) = (now.saturating_sub(self.window.opened_ns), self.window.due_ns());
+        // After a late end the timer comes back to its grid with a short window: it is left to the next.
+        if length < self.window.length_ns / 2 {
+            return;
+        }
+        let is_gap = length > GAP * self.window.length_ns;
+        self.measure(length, is_gap);
+        self.latencies.record(Timed::Sampling, clock::monotonic_ns().saturating_sub(now));
+        self.window.opened_ns = now;
+        if is_gap {
+            self.counters.gaps += 1;
+        } else if self.config.guardian.active {
+            self.judge_windows(due.min(now));
+        }
+        self.reopen();
+        self.check_drift();
+        self.audit();
+        self.retry_waiting();
+        self.latencies.record(Timed::Step, clock::monotonic_ns().saturating_sub(now));
+        self.publish_if_due();
+    }
+
+    /// Each container's mean over the window, and what it adds to the bill.
+    fn measure(&mut self, length_ns: u64, is_gap: bool) {
+        let host_cpu = self.ledger.host_max(Resource::Cpu);
+        for entry in self.entries.values_mut() {
+            let used = entry.slot.and_then(|slot| self.source.used_ns(slot));
+            let usage = match (entry.opened_ns, used) {
+                (Some(before), Some(after)) if !is_gap => Some(shares(after.saturating_sub(before), length_ns)),
+                _ => None,
+            };
+            entry.opened_ns = used;
+            entry.usage[Resource::Cpu] = usage;
+            if let Some(guarded) = &mut entry.subject.resources[Resource::Cpu] {
+                guarded.usage = usage;
+            }
+            entry.account(length_ns as f64 / 1e9, host_cpu);
+        }
+    }
+
+    /// Judges the CPU windows that have just ended, until no raise asks for another look.
+    fn judge_windows(&mut self, ended_ns: u64) {
+        let cpu = ResourceSet::only(Resource::Cpu);
+        let mut due: Vec<u64> = self.entries.iter().filter(|(_, e)| e.phase == Phase::Guarded).map(|(id, _)| *id).collect();
+        while !due.is_empty() {
+            for id in due.drain(..) {
+                self.judge(id, cpu);
+            }
+            let raised = self.carry_out(ended_ns);
+            if self.guardian.rejudge {
+                due = raised;
+            }
+        }
+        for entry in self.entries.values_mut() {
+            entry.subject.next_window(cpu);
+        }
+    }
+
+    /// Judges one container's ended windows; what it asks for waits in `requests`.
+    pub(super) fn judge(&mut self, id: u64, due: ResourceSet) {
+        let now = Self::now();
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let due: ResourceSet = due.iter().filter(|r| entry.may_judge(*r, now)).collect();
+        let Some(first) = due.iter().next() else { return };
+        self.guardian.event_timeout = self.config.guardian.event_timeout(first).as_secs_f64();
+        self.guardian.judge(&mut entry.subject, due, now, &mut self.judgement);
+        self.counters.windows += self.judgement.judged.iter().count() as u64;
+        self.counters.missing_samples += self.judgement.gaps.iter().count() as u64;
+        for problem in self.judgement.problems.drain(..) {
+            entry.note(problem.to_string());
+        }
+        self.requests.extend(self.judgement.requests.drain(..));
+    }
+
+    /// Opens the next window: arms the kernel side for each container whose limit may have to go up.
+    fn reopen(&mut self) {
+        let ids: Vec<u64> = self.entries.keys().copied().collect();
+        for id in ids {
+            self.arm(id);
+        }
+    }
+
+    /// Arms one container for the open window. Where its threshold has been passed already, it is judged at once.
+    fn arm(&mut self, id: u64) {
+        if let Some(passed) = self.try_arm(id) {
+            self.judge_passed(passed);
+        }
+    }
+
+    fn try_arm(&mut self, id: u64) -> Option<Passed> {
+        let entry = self.entries.get(&id)?;
+        let slot = entry.slot?;
+        let judged = self.config.guardian.active && entry.may_judge(Resource::Cpu, Self::now());
+        let upper = entry.subject.resources[Resource::Cpu].as_ref().and_then(|g| g.thresholds()).map(|t| t.upper);
+        let threshold = match (upper, entry.opened_ns) {
+            (Some(upper), Some(opened)) if judged && upper > 0.0 => Some(opened + part(upper, self.window.length_ns)),
+            _ => None,
+        };
+        if self.source.arm(slot, threshold) {
+            return None;
+        }
+        let (threshold, used) = (threshold?, self.source.used_ns(slot)?);
+        let now = clock::monotonic_ns();
+        (used >= threshold).then_some(Passed { slot, at_ns: now, armed_ns: threshold, used_ns: used })
+    }
+
+    /// The kernel side rang: windows whose mean is certain to exceed `upper` are judged now.
+    pub(super) fn judge_early(&mut self) {
+        let mut passed = std::mem::take(&mut self.passed);
+        self.source.drain(&mut |one| passed.push(one));
+        for one in passed.drain(..) {
+            self.judge_passed(one);
+        }
+        self.passed = passed;
+    }
+
+    fn judge_passed(&mut self, first: Passed) {
+        let mut next = Some(first);
+        while let Some(passed) = next.take() {
+            let Some(&id) = self.by_slot.get(&passed.slot) else { return };
+            let Some(entry) = self.entries.get_mut(&id) else { return };
+            // A word about a window that has ended meanwhile: its end has judged it.
+            let Some(used) = entry.opened_ns.and_then(|opened| passed.used_ns.checked_sub(opened)) else { return };
+            if !self.config.guardian.active || !entry.may_judge(Resource::Cpu, Self::now()) {
+                return;
+            }
+            let end = self.window.due_ns() as f64 / 1e9;
+            let certain = shares(used, self.window.length_ns);
+            self.guardian.event_timeout = self.config.guardian.event_timeout(Resource::Cpu).as_secs_f64();
+            if !self.guardian.judge_early(&mut entry.subject, Resource::Cpu, certain, end, &mut self.judgement) {
+                return;
+            }
+            self.counters.early += 1;
+            self.requests.extend(self.judgement.requests.drain(..));
+            let raised = self.carry_out(passed.at_ns);
+            if self.guardian.rejudge && raised.contains(&id) {
+                next = self.try_arm(id);
+            }
+        }
+    }
+}
+
+/// `shares` of a window, as CPU time in ns.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares are above 0, and a window is at most an hour")]
+fn part(shares: f64, window_ns: u64) -> u64 {
+    // One past the exact amount: the comparison with `upper` is strict.
+    (shares / 100.0 * window_ns as f64) as u64 + 1
+}

@@ -1,0 +1,197 @@
+//! Limits that people and programs set through the REST interface, and putting back the originals.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use headroom_model::limit::Limit;
+use headroom_model::resource::Resource;
+
+use super::Command;
+use super::apply::Pending;
+use super::state::State;
+use crate::api::command::{Change as Wish, ContainerWrite, WriteError};
+use crate::cgroup::{ApplyError, Change, CpuLimit, Device};
+use crate::scaler::memory_change;
+use crate::scaler::originals::{Original, Record};
+use crate::scaler::writer::{Job, Report};
+
+/// How long putting back may hold up the end.
+const RESTORE: Duration = Duration::from_millis(800);
+
+impl State {
+    /// Hands a write to a writer thread, as one transaction. The container is left alone until it is reported.
+    pub(super) fn write(&mut self, write: ContainerWrite) {
+        match self.plan_write(&write) {
+            Ok((id, changes, from)) => {
+                let pending = Pending::Write { id, write: Box::new(write), from };
+                self.submit(id, None, changes, pending);
+            }
+            Err(e) => answer(write, Err(e)),
+        }
+    }
+
+    fn plan_write(&self, write: &ContainerWrite) -> Result<(u64, Vec<Change>, Vec<(Resource, Limit)>), WriteError> {
+        let id = self.id_of(&write.name).ok_or(WriteError::Gone)?;
+        let entry = self.entries.get(&id).ok_or(WriteError::Gone)?;
+        if !entry.in_flight.is_empty() {
+            let part = write.changes.first().map_or("container", Wish::part);
+            return Err(WriteError::Failed { part, why: "another write of it is under way; try again".into() });
+        }
+        let mut changes = Vec::new();
+        let mut from = Vec::new();
+        for wish in &write.changes {
+            let refused = |why: String| WriteError::Refused { part: wish.part(), why };
+            let (resource, limit) = match wish {
+                Wish::CpuLimit(limit) => (Resource::Cpu, *limit),
+                Wish::Memory(limit) => (Resource::Mem, *limit),
+                Wish::DiskRead(limit) => (Resource::DiskRead, *limit),
+                Wish::DiskWrite(limit) => (Resource::DiskWrite, *limit),
+                Wish::Cpuset(cpus) => {
+                    changes.push(Change::Cpuset(cpus.iter().copied().collect()));
+                    continue;
+                }
+                Wish::Net(_) => return Err(refused("network limits are read and reported, not set, in this version".into())),
+            };
+            let (host, wanted) = (self.ledger.host_max(resource), limit.amount());
+            if let (Some(host), Some(wanted)) = (host, wanted)
+                && wanted > host
+            {
+                let unit = resource.unit();
+                return Err(refused(format!("{wanted} {unit} is more than the host has, which is {host}")));
+            }
+            changes.push(match resource {
+                Resource::Cpu => Change::Cpu { quota: limit },
+                Resource::Mem => match self.host.memory_version {
+                    Some(version) => memory_change(version, limit),
+                    None => return Err(refused("the memory controller is not mounted".into())),
+                },
+                _ => {
+                    let disk = entry.last.disks.iter().flatten().next();
+                    let no_disk = || refused("it has used no disk yet, so there is no device to limit".into());
+                    let device = disk.map(|d| Device { ..d.device }).ok_or_else(no_disk)?;
+                    if resource == Resource::DiskRead {
+                        Change::DiskRead { device, limit }
+                    } else {
+                        Change::DiskWrite { device, limit }
+                    }
+                }
+            });
+            from.push((resource, entry.in_force(resource)));
+        }
+        Ok((id, changes, from))
+    }
+
+    /// A write through the REST interface came back: everything that it may have changed is read again.
+    pub(super) fn written(&mut self, id: u64, write: ContainerWrite, from: Vec<(Resource, Limit)>, result: Result<(), ApplyError>) {
+        let part = |index: usize| write.changes.get(index).map_or("container", Wish::part);
+        let result = result.map_err(|e| match *e.source {
+            ref gone if gone.is_gone() => WriteError::Gone,
+            _ => WriteError::Failed { part: part(e.index), why: e.source.to_string() },
+        });
+        self.read_again(id);
+        for (resource, before) in from {
+            let Some(entry) = self.entries.get(&id) else { break };
+            let now = entry.in_force(resource);
+            if result.is_ok() {
+                let outcome = "applied";
+                self.tell_set(id, resource, "Api", "set through the REST interface".into(), (before, now), outcome, None);
+            }
+            self.set_limit(id, resource, now);
+        }
+        self.publish();
+        answer(write, result);
+    }
+
+    /// Reads a container's limits, so that the answer shows what stands.
+    fn read_again(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.cpu = entry.cgroup.cpu_limit().ok().or(entry.cpu);
+        entry.last.effective_cpu = entry.cgroup.effective_cpu_limit().ok().or(entry.last.effective_cpu);
+        entry.last.cpusets = entry.cgroup.cpuset().ok().or(entry.last.cpusets.take());
+        entry.last.memory = entry.cgroup.memory().ok().or(entry.last.memory);
+        entry.last.disks = entry.cgroup.disk().ok().or(entry.last.disks.take());
+    }
+
+    /// Puts back what was found before the first touch, and forgets it. CPU at once, the rest through the writer threads.
+    pub(super) fn restore_all(&mut self, reports: &Receiver<Command>) {
+        let mut open = Vec::new();
+        let ids: Vec<u64> = self.entries.keys().copied().collect();
+        for id in ids {
+            let Some(record) = self.entries.get(&id).and_then(|e| e.record.clone()) else { continue };
+            match self.restore(id, &record) {
+                true => self.writer.submit(Job::Forget { cgroup_id: id }),
+                false => open.push(id),
+            }
+        }
+        let deadline = Instant::now() + RESTORE;
+        while !open.is_empty() {
+            match reports.recv_deadline(deadline) {
+                Ok(Command::Report(Report::Applied { ticket, result, .. })) => {
+                    let Some(Pending::Set { id, .. }) = self.pending.remove(&ticket) else { continue };
+                    open.retain(|open| *open != id);
+                    match result {
+                        Ok(()) => self.writer.submit(Job::Forget { cgroup_id: id }),
+                        Err(e) => tracing::error!(id, "the original limit was not put back: {e}"),
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    tracing::error!("{} containers' memory limits were not put back in time", open.len());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Returns whether all is back already.
+    fn restore(&mut self, id: u64, record: &Record) -> bool {
+        let why = "the agent ends; what was found before the first touch is put back";
+        let mut slow = Vec::new();
+        for (resource, original) in &record.resources {
+            let Some(entry) = self.entries.get(&id) else { return true };
+            let from = entry.applied(*resource);
+            match resource {
+                Resource::Cpu => {
+                    let (outcome, detail) = match self.restore_cpu(id, original) {
+                        Ok(()) => ("applied", None),
+                        Err(e) => ("failed", Some(e)),
+                    };
+                    self.tell_set(id, *resource, "Restore", why.into(), (from, original.limit), outcome, detail);
+                }
+                Resource::Mem => slow.extend(self.host.memory_version.map(|version| memory_change(version, original.limit))),
+                _ => {}
+            }
+        }
+        if slow.is_empty() {
+            return true;
+        }
+        let to = record.resources.get(&Resource::Mem).map_or(Limit::Unlimited, |o| o.limit);
+        let pending = Pending::Set { id, resource: Resource::Mem, from: to, to, action: "Restore", why: why.into() };
+        self.submit(id, Some(Resource::Mem), slow, pending);
+        false
+    }
+
+    fn restore_cpu(&mut self, id: u64, original: &Original) -> Result<(), String> {
+        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
+        let period_us = original.period_us.unwrap_or(100_000);
+        let limit = CpuLimit { quota: original.limit, period_us, burst_us: original.burst_us };
+        let opened;
+        let files = match &entry.quota {
+            Some(files) => files,
+            None => {
+                opened = entry.cgroup.cpu_quota().map_err(|e| e.to_string())?;
+                &opened
+            }
+        };
+        match files.write(&limit) {
+            Ok(_) => Ok(()),
+            Err(e) if e.is_gone() => Ok(()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+}
+
+fn answer(write: ContainerWrite, result: Result<(), WriteError>) {
+    // Who asked may have given up.
+    drop(write.reply.send(result));
+}

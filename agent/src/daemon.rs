@@ -1,0 +1,162 @@
+//! `headroom-agent run`: builds the parts, runs them, and ends them in order.
+
+mod rules;
+mod signals;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use headroom_model::resource::{PerResource, Resource};
+
+use crate::api::{ApiState, DecisionLog, Listeners};
+use crate::cgroup::Hierarchies;
+use crate::config::Config;
+use crate::containers::watch;
+use crate::control::{self, Command, Handle, HostFacts, Inbox, Journal, Parts, Settings};
+use crate::host;
+use crate::sampler::meter::Meter;
+use crate::sampler::select::{Selected, select};
+use crate::scaler::originals::Originals;
+use crate::scaler::writer::Writer;
+use crate::status::{Counters, HostStatus, Snapshot};
+
+/// Decisions that are kept for people.
+const DECISIONS: usize = 1000;
+
+/// Runs the agent until it is told to end.
+pub fn run(config_path: &Path) -> Result<()> {
+    let settings = rules::load(config_path)?;
+    raise_descriptor_limit();
+    // One thread for everything that only looks: the agent is to stay small.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
+    let config = settings.config.clone();
+    let listeners = runtime.block_on(Listeners::bind(&config.api))?;
+    let decisions = Arc::new(DecisionLog::new(DECISIONS));
+    let (handle, inbox) = control::queue()?;
+    let agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions))?;
+    let period_ms = config.scaler.period.as_secs_f64() * 1e3;
+    let state = ApiState {
+        snapshot: Arc::clone(&agent.published),
+        control: Arc::new(handle.clone()),
+        decisions,
+        least_cpu: 100.0 / period_ms,
+    };
+    let address = listeners.tcp_address();
+    tracing::info!(?address, socket = ?config.api.socket, "headroom-agent is up");
+    let served = runtime.block_on(listeners.serve(state, signals::until_told(config_path, &handle, agent.hotplug.as_ref())));
+    agent.stop(&handle)?;
+    runtime.shutdown_background();
+    Ok(served?)
+}
+
+/// The threads that do the work.
+struct Agent {
+    published: Arc<ArcSwap<Snapshot>>,
+    control: std::thread::JoinHandle<Result<()>>,
+    watcher: watch::Watcher,
+    hotplug: Option<host::cpus::Hotplug>,
+}
+
+impl Agent {
+    fn start(settings: Settings, inbox: Inbox, handle: &Handle, decisions: Arc<DecisionLog>) -> Result<Self> {
+        let config = &settings.config;
+        let hierarchies = Hierarchies::probe().context("no usable cgroups")?;
+        let facts = host::facts::HostFacts::read()?;
+        let hotplug = host::cpus::Hotplug::open()?;
+        let topology = host::topology::Topology::read(&hotplug.online()?)?;
+        let host = HostFacts {
+            boot_id: facts.boot_id,
+            mode: hierarchies.mode(),
+            memory_version: hierarchies.memory_version(),
+            memory_mib: facts.memory_mib.floor(),
+            topology: Arc::new(topology.into_map()),
+        };
+
+        let originals = Originals::open(&config.agent.state_dir)?;
+        let (records, bad) = originals.load(&host.boot_id)?;
+        for path in bad {
+            tracing::warn!("{}: not understood, moved aside", path.display());
+        }
+        let Selected { source, reason } = select(config.sampler.source, host.mode, config.sampler.max_containers)?;
+        tracing::info!(source = ?source.kind(), cgroups = ?host.mode, taken_up = records.len(), "host {:?}", config.host.name);
+
+        let tell = handle.clone();
+        let writer = Writer::spawn(&originals, move |report| tell.tell(Command::Report(report)))?;
+        let (found, news) = crossbeam_channel::unbounded();
+        let tell = handle.clone();
+        let tick = config.guardian.window[Resource::Mem];
+        let meter = Meter::spawn(Arc::new(hierarchies.clone()), news, tick, move |news| tell.tell(Command::News(news)))?;
+        let search = watch::Settings {
+            engines: config.discovery.engines.clone(),
+            patterns: config.discovery.patterns.clone(),
+            rescan: config.discovery.rescan,
+        };
+        let watcher = watch::spawn(hierarchies.cpu_root(), search, found, Box::new(|| {})).context("cannot look for containers")?;
+        let journal = Journal::spawn(decisions)?;
+
+        let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host)));
+        let source_reason = reason.map(Into::into);
+        let parts = Parts { settings, host, source, source_reason, originals: records, writer, meter, journal };
+        let control = control::spawn(parts, inbox, Arc::clone(&published))?;
+        Ok(Self { published, control, watcher, hotplug: Some(hotplug) })
+    }
+
+    fn stop(self, handle: &Handle) -> Result<()> {
+        // Where the loop has ended by itself, what it says below is the reason.
+        handle.send(Command::Stop);
+        let ended = self.control.join();
+        self.watcher.stop();
+        match ended {
+            Ok(result) => result.context("the control loop failed"),
+            Err(_) => anyhow::bail!("the control loop panicked; guarded limits stay as they are (see `headroom-agent release`)"),
+        }
+    }
+}
+
+/// What is shown until the first step.
+fn nothing_yet(settings: &Settings, host: &HostFacts) -> Snapshot {
+    Snapshot {
+        at: crate::clock::wall(),
+        host: HostStatus {
+            name: settings.config.host.name.as_str().into(),
+            cgroup_mode: host.mode,
+            online_cpus: host.online().into(),
+            topology: Arc::clone(&host.topology),
+            max: PerResource::default(),
+            free: PerResource::default(),
+            source: crate::sampler::SourceKind::Cgroupfs,
+            source_reason: None,
+            guardian_active: settings.config.guardian.active,
+            scaler_active: settings.config.scaler.active,
+            core_usage_mapping: None,
+        },
+        containers: Vec::new(),
+        counters: Counters::default(),
+        latencies: Arc::default(),
+    }
+}
+
+/// Each container takes some ten descriptors, and the usual limit is 1024.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(e) = raised {
+        tracing::warn!("cannot raise the limit on open files: {e}");
+    }
+}
+
+/// For `check`: whether a configuration and the rules it names would do, and the source that it forces.
+pub fn check_config(path: &Path) -> Result<Option<crate::sampler::SourceKind>, String> {
+    rules::load(path).map(|settings| settings.config.sampler.source).map_err(|e| format!("{e:#}"))
+}
+
+/// Reads a configuration for a reload: the parts that a running agent cannot change are named.
+fn reload(path: &Path, running: &Config) -> Result<Settings> {
+    let settings = rules::load(path)?;
+    for what in running.fixed_differences(&settings.config) {
+        tracing::warn!("{what} changed: that takes a restart");
+    }
+    Ok(settings)
+}

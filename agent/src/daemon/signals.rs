@@ -1,0 +1,87 @@
+//! What reaches the agent from outside: signals, the service manager, CPUs that come and go.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::reload;
+use crate::config::Config;
+use crate::control::{Command, Handle};
+use crate::host;
+
+/// How often the online CPUs are looked at.
+const HOTPLUG: Duration = Duration::from_secs(1);
+
+/// Serves signals, hotplug and the watchdog until SIGTERM or SIGINT, or until the control loop has ended.
+pub(super) async fn until_told(config_path: &Path, handle: &Handle, hotplug: Option<&host::cpus::Hotplug>) {
+    let (Some(mut terminate), Some(mut interrupt), Some(mut hangup)) =
+        (listen(SignalKind::terminate()), listen(SignalKind::interrupt()), listen(SignalKind::hangup()))
+    else {
+        return;
+    };
+    let mut running = Config::load(config_path).ok();
+    let mut online = hotplug.and_then(|h| h.online().ok());
+    let mut look = interval(HOTPLUG);
+    let watchdog = sd_notify::watchdog_enabled();
+    let mut alive = interval(watchdog.map_or(HOTPLUG, |limit| limit / 3));
+    alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    notify(&[NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                if let Ok(now) = NotifyState::monotonic_usec_now() {
+                    notify(&[NotifyState::Reloading, now]);
+                }
+                match running.as_ref().map_or_else(|| super::rules::load(config_path), |running| reload(config_path, running)) {
+                    Ok(settings) => {
+                        tracing::info!("{}: read again", config_path.display());
+                        running = Some(settings.config.clone());
+                        handle.send(Command::Reload(Box::new(settings)));
+                    }
+                    Err(e) => tracing::error!("not reloaded, all stays as it was: {e:#}"),
+                }
+                notify(&[NotifyState::Ready]);
+            }
+            _ = look.tick() => {
+                let now = hotplug.and_then(|h| h.online().ok());
+                if now != online && let Some(cpus) = &now {
+                    match host::topology::Topology::read(cpus) {
+                        Ok(topology) => { handle.send(Command::CpusOnline(Arc::new(topology.into_map()))); }
+                        Err(e) => tracing::warn!("the CPUs changed but cannot be read: {e}"),
+                    }
+                    online = now;
+                }
+            }
+            _ = alive.tick() => {
+                let (answer, answered) = crossbeam_channel::bounded(1);
+                if !handle.send(Command::Ping(answer)) {
+                    tracing::error!("the control loop has ended");
+                    break;
+                }
+                // Looked at without blocking this thread: the loop answers within microseconds when it is well.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                if answered.try_recv().is_ok() && watchdog.is_some() {
+                    notify(&[NotifyState::Watchdog]);
+                }
+            }
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+}
+
+fn listen(kind: SignalKind) -> Option<Signal> {
+    signal(kind).inspect_err(|e| tracing::error!("cannot listen to signals: {e}")).ok()
+}
+
+/// No service manager is no failure.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        tracing::debug!("the service manager was not told: {e}");
+    }
+}

@@ -1,0 +1,296 @@
+//! CPU time counted in the kernel. The kernel side (`agent-ebpf`) charges a slot per tracked container; the slots are
+//! mapped into our memory, so reading and arming are plain loads and stores.
+
+pub mod cost;
+mod layout;
+mod mapped;
+
+use std::fmt::Display;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use aya::maps::{HashMap, Map, MapData, RingBuf};
+use aya::programs::BtfTracePoint;
+use aya::{Ebpf, EbpfLoader};
+use headroom_records::{DISARMED, Rung, cache};
+
+use self::mapped::{MappedArray, SlotCell, StateCell};
+use crate::cgroup::{Cgroup, Mode};
+use crate::sampler::btf::{Btf, BtfError, VMLINUX};
+use crate::sampler::slots::{Relinked, Slots};
+use crate::sampler::{Passed, SamplerError, SlotId, SourceHealth, SourceKind, UsageSource};
+
+/// The tracepoint at which the kernel itself charges cgroups.
+pub const TRACEPOINT: &str = "sched_stat_runtime";
+
+/// The kernel side as it was compiled; `cargo xtask ebpf` makes it anew.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../agent-ebpf/object/headroom.bpf.o"));
+
+/// Which of the object's programs to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The one that counts.
+    Charge,
+    /// One that does nothing at the same hook, to know what the hook itself costs.
+    Empty,
+}
+
+impl Program {
+    /// Its name in the object, and in the kernel's statistics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Charge => "charge",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+/// Whether a kernel with these types keeps what the kernel side follows where it can be found.
+pub fn resolves(btf: &Btf, mode: Mode) -> Result<(), BtfError> {
+    layout::resolve(btf, mode).map(|_| ())
+}
+
+/// The eBPF source. What it made in the kernel goes away with it.
+pub struct EbpfSource {
+    slots: Slots,
+    cells: MappedArray<SlotCell>,
+    cache: MappedArray<AtomicU64>,
+    state: MappedArray<StateCell>,
+    tracked: HashMap<MapData, u64, u32>,
+    rungs: RingBuf<MapData>,
+    /// What [`UsageSource::used_ns`] said last, by slot.
+    said: Vec<u64>,
+    program: Program,
+    /// Holds the program attached.
+    ebpf: Ebpf,
+}
+
+impl EbpfSource {
+    /// Loads and attaches the kernel side, with room for `max_containers` (1..=65534).
+    pub fn load(mode: Mode, max_containers: u32) -> Result<Self, SamplerError> {
+        let mut source = Self::verified(mode, max_containers, Program::Charge)?;
+        source.attach()?;
+        Ok(source)
+    }
+
+    /// Attaches what [`EbpfSource::verified`] has loaded.
+    pub fn attach(&mut self) -> Result<(), SamplerError> {
+        let doing = || format!("attaching {} to {TRACEPOINT}", self.program.name());
+        let program = program_of(&mut self.ebpf, self.program)?;
+        program.attach().map_err(|e| unavailable(doing(), &e))?;
+        Ok(())
+    }
+
+    /// As [`EbpfSource::load`], but nothing is attached yet: the kernel has verified `program`, so it would work.
+    pub fn verified(mode: Mode, max_containers: u32, program: Program) -> Result<Self, SamplerError> {
+        if !(1..=cache::MAX_SLOTS).contains(&max_containers) {
+            return Err(SamplerError::Ebpf {
+                why: format!("sampler.max_containers is {max_containers}, expected 1 to {}", cache::MAX_SLOTS),
+            });
+        }
+        let globals = {
+            let btf = Btf::read(Path::new(VMLINUX)).map_err(|e| unavailable("the kernel's types", &e))?;
+            layout::resolve(&btf, mode).map_err(|e| unavailable("the kernel's types", &e))?
+        };
+        // Programs of this kind are attached by a type's id in the kernel's BTF, which aya looks up itself.
+        let btf = aya::Btf::from_sys_fs().map_err(|e| unavailable("the kernel's types", &e))?;
+        let mut loader = EbpfLoader::new();
+        loader.btf(Some(&btf)).map_max_entries("SLOTS", max_containers).map_max_entries("TRACKED", max_containers);
+        for (name, value) in &globals {
+            loader.override_global(name, value, true);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|e| unavailable("loading the maps", &e))?;
+        let doing = || format!("loading the program {}", program.name());
+        program_of(&mut ebpf, program)?.load(TRACEPOINT, &btf).map_err(|e| unavailable(doing(), &e))?;
+        Ok(Self {
+            slots: Slots::new(max_containers),
+            cells: map_array(&mut ebpf, "SLOTS", max_containers as usize)?,
+            cache: map_array(&mut ebpf, "CACHE", cache::ENTRIES as usize)?,
+            state: map_array(&mut ebpf, "STATE", 1)?,
+            tracked: take_map(&mut ebpf, "TRACKED")?.try_into().map_err(|e| unavailable("the map TRACKED", &e))?,
+            rungs: take_map(&mut ebpf, "RUNGS")?.try_into().map_err(|e| unavailable("the map RUNGS", &e))?,
+            said: vec![0; max_containers as usize],
+            program,
+            ebpf,
+        })
+    }
+
+    fn cell(&self, slot: SlotId) -> Option<&SlotCell> {
+        self.slots.get(slot.0)?;
+        self.cells.get(slot.0 as usize)
+    }
+
+    /// Tells the kernel side what encloses what.
+    fn relink(&self, relinked: &[Relinked]) {
+        for Relinked { slot, parent } in relinked {
+            if let Some(cell) = self.cells.get(*slot as usize) {
+                cell.parent.store(parent_word(*parent), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Makes the kernel side look each leaf cgroup up again: first the generation, then the cache, so that a walk under
+    /// way, which reads them in the other order, cannot leave an entry of before.
+    fn forget_leaves(&self) {
+        if let Some(state) = self.state.first() {
+            state.generation.fetch_add(1, Ordering::SeqCst);
+        }
+        fence(Ordering::SeqCst);
+        for entry in &*self.cache {
+            entry.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl UsageSource for EbpfSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Ebpf
+    }
+
+    fn track(&mut self, cgroup: &Cgroup) -> Result<SlotId, SamplerError> {
+        let Some((slot, relinked)) = self.slots.take(cgroup.path(), cgroup.id()) else {
+            return Err(SamplerError::Full { path: cgroup.path().to_string(), capacity: self.slots.capacity() });
+        };
+        let parent = self.slots.get(slot).and_then(|taken| taken.parent);
+        if let Some(cell) = self.cells.get(slot as usize) {
+            cell.armed_ns.store(DISARMED, Ordering::SeqCst);
+            cell.used_ns.store(0, Ordering::SeqCst);
+            cell.parent.store(parent_word(parent), Ordering::Relaxed);
+            cell.cgroup_id.store(cgroup.id(), Ordering::Relaxed);
+        }
+        self.said[slot as usize] = 0;
+        if let Err(e) = self.tracked.insert(cgroup.id(), slot, 0) {
+            self.slots.release(slot);
+            return Err(unavailable(format!("tracking {}", cgroup.path()), &e));
+        }
+        self.relink(&relinked);
+        self.forget_leaves();
+        Ok(SlotId(slot))
+    }
+
+    fn untrack(&mut self, slot: SlotId) {
+        let Some((taken, relinked)) = self.slots.release(slot.0) else { return };
+        // Another slot may have taken the id over, where a container was tracked twice.
+        if self.tracked.get(&taken.cgroup_id, 0).is_ok_and(|owner| owner == slot.0)
+            && let Err(e) = self.tracked.remove(&taken.cgroup_id)
+        {
+            tracing::warn!(path = %taken.path, "the kernel side goes on counting an untracked container: {e}");
+        }
+        self.relink(&relinked);
+        self.forget_leaves();
+        if let Some(cell) = self.cells.get(slot.0 as usize) {
+            cell.armed_ns.store(DISARMED, Ordering::Relaxed);
+            cell.cgroup_id.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn used_ns(&mut self, slot: SlotId) -> Option<u64> {
+        let used = self.cell(slot)?.used_ns.load(Ordering::Relaxed);
+        let said = self.said.get_mut(slot.0 as usize)?;
+        *said = used.max(*said);
+        Some(*said)
+    }
+
+    fn arm(&mut self, slot: SlotId, threshold_ns: Option<u64>) -> bool {
+        let Some(cell) = self.cell(slot) else { return false };
+        let threshold = threshold_ns.unwrap_or(DISARMED);
+        cell.armed_ns.store(threshold, Ordering::SeqCst);
+        // The kernel side adds, then loads the threshold. We have stored the threshold, and now load what was added: at
+        // least one of us sees the other.
+        fence(Ordering::SeqCst);
+        let passed = cell.used_ns.load(Ordering::SeqCst) >= threshold;
+        if passed {
+            cell.armed_ns.store(DISARMED, Ordering::SeqCst);
+        }
+        !passed
+    }
+
+    fn correct(&mut self, slot: SlotId, by_ns: i64) {
+        if let Some(cell) = self.cell(slot) {
+            cell.used_ns.fetch_add(by_ns.cast_unsigned(), Ordering::SeqCst);
+        }
+    }
+
+    fn events(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.rungs.as_fd())
+    }
+
+    fn drain(&mut self, each: &mut dyn FnMut(Passed)) {
+        while let Some(item) = self.rungs.next() {
+            let Some(rung) = rung(&item) else { continue };
+            let Some(cell) = self.cells.get(rung.slot as usize) else { continue };
+            // One of an arming that was taken back, or replaced, is no news.
+            if cell.armed_ns.compare_exchange(rung.armed_ns, DISARMED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                let Rung { at_ns, slot, armed_ns, used_ns, .. } = rung;
+                each(Passed { slot: SlotId(slot), at_ns, armed_ns, used_ns });
+            }
+        }
+    }
+
+    fn health(&self) -> SourceHealth {
+        let state = self.state.first();
+        let count = |of: fn(&StateCell) -> &AtomicU64| state.map_or(0, |state| of(state).load(Ordering::Relaxed));
+        SourceHealth {
+            events_dropped: count(|state| &state.events_dropped),
+            charges_dropped: count(|state| &state.charges_dropped),
+            read_errors: 0,
+        }
+    }
+}
+
+/// One of the object's programs, to be loaded or attached.
+fn program_of(ebpf: &mut Ebpf, program: Program) -> Result<&mut BtfTracePoint, SamplerError> {
+    let name = program.name();
+    let found = ebpf.program_mut(name).ok_or_else(|| SamplerError::Ebpf { why: format!("the object has no program {name}") })?;
+    found.try_into().map_err(|e| unavailable(format!("the program {name}"), &e))
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map, SamplerError> {
+    ebpf.take_map(name).ok_or_else(|| SamplerError::Ebpf { why: format!("the object has no map {name}") })
+}
+
+fn map_array<T: mapped::Shared>(ebpf: &mut Ebpf, name: &str, entries: usize) -> Result<MappedArray<T>, SamplerError> {
+    let Map::Array(data) = take_map(ebpf, name)? else {
+        return Err(SamplerError::Ebpf { why: format!("the object's map {name} is no array") });
+    };
+    // The mapping keeps the map alive, and so does the program; its descriptor is not needed any more.
+    MappedArray::new(data.fd().as_fd(), entries).map_err(|e| unavailable(format!("mapping {name} into memory"), &e))
+}
+
+/// The word for a slot's parent: one more than its index.
+fn parent_word(parent: Option<u32>) -> u64 {
+    parent.map_or(0, |parent| u64::from(parent) + 1)
+}
+
+/// A record of the ring buffer; `None` where its size is another.
+fn rung(bytes: &[u8]) -> Option<Rung> {
+    let words = bytes.as_chunks::<8>().0;
+    let &[at_ns, slot, armed_ns, used_ns] = words else { return None };
+    let [slot, reserved] = [&slot[..4], &slot[4..]].map(|half| half.first_chunk().copied().map(u32::from_ne_bytes));
+    Some(Rung {
+        at_ns: u64::from_ne_bytes(at_ns),
+        slot: slot?,
+        reserved: reserved?,
+        armed_ns: u64::from_ne_bytes(armed_ns),
+        used_ns: u64::from_ne_bytes(used_ns),
+    })
+}
+
+fn unavailable(doing: impl Display, e: &dyn std::error::Error) -> SamplerError {
+    SamplerError::Ebpf { why: format!("{doing}: {}", chain(e)) }
+}
+
+/// An error with what it comes from, each once.
+fn chain(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(inner) = source {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = inner.source();
+    }
+    text
+}

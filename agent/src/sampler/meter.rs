@@ -1,0 +1,237 @@
+//! What is read from kernel files at a slower pace than the control loop's, on a thread of its own: the kernel's CPU
+//! accounting (for the bill and the audit), throttling, memory, disk, network, cpusets.
+//!
+//! Discovery's news comes through here: a container reaches the control loop with its cgroup opened and read once.
+//! Reading a container whole takes some 100 µs, so those whose numbers drive no decision take turns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select, unbounded};
+
+use headroom_model::limit::Limit;
+
+use crate::cgroup::{
+    Cgroup, CpuClock, CpuLimit, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, ThrottleClock, Throttling,
+};
+use crate::clock;
+use crate::containers::{Container, Discovered};
+
+/// How many ticks it takes until everyone has been read whole.
+const TURNS: u64 = 10;
+
+/// One reading of one container. What is `None` was not read this time, or cannot be read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Whose.
+    pub cgroup_id: u64,
+    /// When the reading began, `CLOCK_MONOTONIC` ns.
+    pub at_ns: u64,
+    /// The kernel's accounting of CPU time.
+    pub cpu_time: Option<CpuTime>,
+    /// Throttling counters.
+    pub throttling: Option<Throttling>,
+    /// Memory used and its limits.
+    pub memory: Option<MemoryReading>,
+    /// Its own CPU limit.
+    pub cpu_limit: Option<CpuLimit>,
+    /// The CPU limit that counts: its own, or a tighter one above, or its CPUs.
+    pub effective_cpu: Option<Limit>,
+    /// cpuset, configured and effective.
+    pub cpusets: Option<CpuSets>,
+    /// Bytes read and written, and limits, by device.
+    pub disks: Option<Vec<DiskReading>>,
+    /// Bytes in and out.
+    pub net: Option<NetReading>,
+}
+
+/// What the meter tells the control loop.
+#[derive(Debug)]
+pub enum News {
+    /// A container is there: opened and read once.
+    Appeared {
+        /// Who.
+        container: Arc<Container>,
+        /// Its handle.
+        cgroup: Arc<Cgroup>,
+        /// Its first, whole reading.
+        first: Box<Reading>,
+    },
+    /// It is gone.
+    Gone {
+        /// Its cgroup's id.
+        cgroup_id: u64,
+    },
+    /// One tick's readings.
+    Read(Vec<Reading>),
+}
+
+/// What the control loop asks of the meter.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask {
+    /// Read this container's throttling and accounting (`cpu`) or memory (`mem`) at every tick.
+    Follow {
+        /// Whose.
+        cgroup_id: u64,
+        /// Throttling counters and CPU accounting.
+        cpu: bool,
+        /// Memory.
+        mem: bool,
+    },
+    /// A new pace.
+    Tick(Duration),
+}
+
+/// The thread's handle.
+#[derive(Debug)]
+pub struct Meter {
+    asks: Option<Sender<Ask>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Meter {
+    /// Starts it. `found` is where discovery sends; `tell` must not block.
+    pub fn spawn(
+        hierarchies: Arc<Hierarchies>,
+        found: Receiver<Discovered>,
+        tick: Duration,
+        tell: impl Fn(News) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (asks, asked) = unbounded();
+        let mut state = State { hierarchies, targets: HashMap::new(), turn: 0, tell: Box::new(tell) };
+        let thread = std::thread::Builder::new()
+            .name("meter".into())
+            .stack_size(256 * 1024)
+            .spawn(move || state.run(&found, &asked, tick))?;
+        Ok(Self { asks: Some(asks), thread: Some(thread) })
+    }
+
+    /// Passes a wish on; never waits.
+    pub fn ask(&self, ask: Ask) {
+        if let Some(asks) = &self.asks
+            && asks.send(ask).is_err()
+        {
+            tracing::error!("the meter thread has ended");
+        }
+    }
+
+    /// Ends the thread.
+    pub fn finish(mut self) {
+        self.asks = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the meter thread panicked");
+        }
+    }
+}
+
+struct Target {
+    cgroup: Arc<Cgroup>,
+    cpu_clock: Option<CpuClock>,
+    throttle_clock: Option<ThrottleClock>,
+    follow_cpu: bool,
+    follow_mem: bool,
+}
+
+struct State {
+    hierarchies: Arc<Hierarchies>,
+    targets: HashMap<u64, Target>,
+    turn: u64,
+    tell: Box<dyn Fn(News) + Send>,
+}
+
+impl State {
+    fn run(&mut self, found: &Receiver<Discovered>, asked: &Receiver<Ask>, mut tick: Duration) {
+        let mut next = Instant::now() + tick;
+        loop {
+            select! {
+                recv(found) -> news => match news {
+                    Ok(Discovered::Appeared(container)) => self.appeared(container),
+                    Ok(Discovered::Gone { cgroup_id }) => self.gone(cgroup_id),
+                    Err(_) => return,
+                },
+                recv(asked) -> ask => match ask {
+                    Ok(Ask::Follow { cgroup_id, cpu, mem }) => {
+                        if let Some(target) = self.targets.get_mut(&cgroup_id) {
+                            (target.follow_cpu, target.follow_mem) = (cpu, mem);
+                        }
+                    }
+                    Ok(Ask::Tick(new)) => { tick = new; next = Instant::now() + tick; }
+                    Err(_) => return,
+                },
+                default(next.saturating_duration_since(Instant::now())) => {
+                    self.read_all();
+                    next += tick;
+                    // A machine that slept does not catch up on ticks.
+                    next = next.max(Instant::now());
+                }
+            }
+        }
+    }
+
+    fn appeared(&mut self, container: Arc<Container>) {
+        let cgroup = match self.hierarchies.open(&container.path) {
+            Ok(cgroup) if cgroup.id() == container.cgroup_id => Arc::new(cgroup),
+            // Made anew: discovery tells of that too.
+            Ok(_) => return,
+            Err(e) if e.is_gone() => return,
+            Err(e) => {
+                tracing::warn!(container = container.name, "cannot be opened: {e}");
+                return;
+            }
+        };
+        let mut target =
+            Target { cgroup: Arc::clone(&cgroup), cpu_clock: None, throttle_clock: None, follow_cpu: false, follow_mem: false };
+        let first = Box::new(read(container.cgroup_id, &mut target, true));
+        self.targets.insert(container.cgroup_id, target);
+        (self.tell)(News::Appeared { container, cgroup, first });
+    }
+
+    fn gone(&mut self, cgroup_id: u64) {
+        if self.targets.remove(&cgroup_id).is_some() {
+            (self.tell)(News::Gone { cgroup_id });
+        }
+    }
+
+    fn read_all(&mut self) {
+        self.turn += 1;
+        let turn = self.turn % TURNS;
+        let readings: Vec<_> = self
+            .targets
+            .iter_mut()
+            .filter_map(|(&id, target)| {
+                let whole = id % TURNS == turn;
+                (whole || target.follow_cpu || target.follow_mem).then(|| read(id, target, whole))
+            })
+            .collect();
+        if !readings.is_empty() {
+            (self.tell)(News::Read(readings));
+        }
+    }
+}
+
+/// Reads what is followed, or everything. A file that is not there, or a container that goes meanwhile, is no reading.
+fn read(cgroup_id: u64, target: &mut Target, whole: bool) -> Reading {
+    let cgroup = &target.cgroup;
+    // An engine makes a container's cgroups one hierarchy after the other: what is not there yet is tried again.
+    if whole {
+        target.cpu_clock = target.cpu_clock.take().or_else(|| cgroup.cpu_clock().ok());
+        target.throttle_clock = target.throttle_clock.take().or_else(|| cgroup.throttle_clock().ok());
+    }
+    let (cpu, mem) = (whole || target.follow_cpu, whole || target.follow_mem);
+    Reading {
+        cgroup_id,
+        at_ns: clock::monotonic_ns(),
+        cpu_time: target.cpu_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
+        throttling: target.throttle_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
+        memory: mem.then(|| cgroup.memory().ok()).flatten(),
+        cpu_limit: whole.then(|| cgroup.cpu_limit().ok()).flatten(),
+        effective_cpu: whole.then(|| cgroup.effective_cpu_limit().ok()).flatten(),
+        cpusets: whole.then(|| cgroup.cpuset().ok()).flatten(),
+        disks: whole.then(|| cgroup.disk().ok()).flatten(),
+        net: whole.then(|| cgroup.net().ok()).flatten().flatten(),
+    }
+}

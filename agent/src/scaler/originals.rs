@@ -1,0 +1,168 @@
+//! The limits that were found before the first touch, on disk: one small file for each guarded container.
+//!
+//! They are kept by (boot id, cgroup inode, resource): a limit that we lowered ourselves before a crash is never taken
+//! for the original one, and what another boot or a deleted cgroup has left behind is recognised and removed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use headroom_model::limit::Limit;
+use headroom_model::resource::Resource;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::CgroupPath;
+
+/// What is kept of one guarded container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The boot that the inode belongs to.
+    pub boot_id: String,
+    /// The cgroup directory's inode in the cpu controller's hierarchy.
+    pub cgroup_id: u64,
+    /// Where it was.
+    pub path: CgroupPath,
+    /// What it was called.
+    pub name: String,
+    /// Whether it is guarded now; if not, what was found stays known but `release` leaves it alone.
+    pub guarded: bool,
+    /// What was found, by resource.
+    pub resources: BTreeMap<Resource, Original>,
+}
+
+/// One resource of a [`Record`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Original {
+    /// The limit found before the first touch, in the resource's unit.
+    pub limit: Limit,
+    /// The CFS period found, in µs; CPU only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_us: Option<u64>,
+    /// The burst found, in µs; CPU only, where the kernel has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst_us: Option<u64>,
+    /// The structure's `max`: what `release` lifts the limit to.
+    pub max: f64,
+}
+
+/// A state directory that could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {path}: {source}", path = path.display())]
+pub struct StateError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The directory with the records.
+#[derive(Clone, Debug)]
+pub struct Originals {
+    dir: PathBuf,
+}
+
+impl Originals {
+    /// Opens (and makes) `state_dir/guarded`.
+    pub fn open(state_dir: &Path) -> Result<Self, StateError> {
+        let dir = state_dir.join("guarded");
+        fs::create_dir_all(&dir).map_err(|source| StateError { what: "cannot make the state directory", path: dir.clone(), source })?;
+        Ok(Self { dir })
+    }
+
+    /// Every record of this boot. Those of another boot go, as do files that cannot be understood (they are moved aside
+    /// as `.bad`, and named in the second part of the answer).
+    pub fn load(&self, boot_id: &str) -> Result<(Vec<Record>, Vec<PathBuf>), StateError> {
+        let error = |what| move |source| StateError { what, path: self.dir.clone(), source };
+        let mut records = Vec::new();
+        let mut bad = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(error("cannot list"))? {
+            let path = entry.map_err(error("cannot list"))?.path();
+            if path.extension().is_none_or(|e| e != "json") {
+                continue;
+            }
+            let text = match fs::read(&path) {
+                Ok(text) => text,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(StateError { what: "cannot read", path, source }),
+            };
+            match serde_json::from_slice::<Record>(&text) {
+                Ok(record) if record.boot_id == boot_id => records.push(record),
+                Ok(_) => remove(&path)?,
+                Err(_) => {
+                    let aside = path.with_extension("bad");
+                    fs::rename(&path, &aside).map_err(|source| StateError { what: "cannot move aside", path, source })?;
+                    bad.push(aside);
+                }
+            }
+        }
+        Ok((records, bad))
+    }
+
+    /// Writes a record so that it is whole and durable, or not there at all.
+    pub fn save(&self, record: &Record) -> Result<(), StateError> {
+        let path = self.file(record.cgroup_id);
+        let fresh = path.with_extension("new");
+        let text = serde_json::to_vec(record)
+            .map_err(|e| StateError { what: "cannot encode", path: path.clone(), source: io::Error::other(e) })?;
+        let error = |source| StateError { what: "cannot write", path: path.clone(), source };
+        let mut file = fs::File::create(&fresh).map_err(error)?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(error)?;
+        fs::rename(&fresh, &path).map_err(error)?;
+        fs::File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(error)
+    }
+
+    /// Forgets one container; no error when nothing was kept of it.
+    pub fn forget(&self, cgroup_id: u64) -> Result<(), StateError> {
+        remove(&self.file(cgroup_id))
+    }
+
+    fn file(&self, cgroup_id: u64) -> PathBuf {
+        self.dir.join(format!("{cgroup_id}.json"))
+    }
+}
+
+fn remove(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StateError { what: "cannot remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(cgroup_id: u64, boot_id: &str) -> Record {
+        let cpu = Original { limit: Limit::Unlimited, period_us: Some(100_000), burst_us: Some(0), max: 200.0 };
+        Record {
+            boot_id: boot_id.into(),
+            cgroup_id,
+            path: CgroupPath::new("lxc.payload.cont0").unwrap(),
+            name: "cont0".into(),
+            guarded: true,
+            resources: BTreeMap::from([(Resource::Cpu, cpu)]),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_found_again_and_other_boots_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let originals = Originals::open(dir.path()).unwrap();
+        originals.save(&record(7, "this")).unwrap();
+        originals.save(&record(8, "another")).unwrap();
+        fs::write(dir.path().join("guarded/9.json"), b"{ half").unwrap();
+        // What a crash between write and rename leaves behind.
+        fs::write(dir.path().join("guarded/10.new"), b"{ half").unwrap();
+
+        let (records, bad) = originals.load("this").unwrap();
+        assert_eq!(records, [record(7, "this")]);
+        assert_eq!(bad, [dir.path().join("guarded/9.bad")]);
+        assert!(!dir.path().join("guarded/8.json").exists());
+
+        originals.forget(7).unwrap();
+        originals.forget(7).unwrap();
+        assert_eq!(originals.load("this").unwrap(), (Vec::new(), Vec::new()));
+    }
+}

@@ -1,0 +1,269 @@
+//! What is true on every ground.
+
+use headroom_agent::cgroup::{CgroupError, Change, CpuLimit, CpuList, Mode, Version};
+use headroom_model::limit::Limit;
+
+use crate::allocation::hot_paths_do_not_allocate;
+use crate::ground::{Files, Ground, Shape};
+use crate::support::TestCgroup;
+
+/// Runs each body on each ground.
+macro_rules! everywhere {
+    ($($body:ident,)*) => {
+        mod on_this_kernel {
+            use super::*;
+            $(#[test] fn $body() { super::$body(&kernel(stringify!($body))); })*
+        }
+        mod on_files_v1 {
+            use super::*;
+            $(#[test] fn $body() { super::$body(&Ground::Files(Files::new(Shape::V1))); })*
+        }
+        mod on_files_v2 {
+            use super::*;
+            $(#[test] fn $body() { super::$body(&Ground::Files(Files::new(Shape::V2))); })*
+        }
+        mod on_files_hybrid {
+            use super::*;
+            $(#[test] fn $body() { super::$body(&Ground::Files(Files::new(Shape::Hybrid))); })*
+        }
+    };
+}
+
+everywhere! {
+    a_fresh_cgroup_has_no_limits,
+    the_cpu_quota_goes_up_down_and_off,
+    the_period_changes_with_the_quota,
+    cpu_values_out_of_range_change_nothing,
+    the_memory_limit_goes_up_down_and_off,
+    cpus_are_set,
+    disk_limits_go_up_down_and_off,
+    a_transaction_makes_all_changes,
+    counters_are_there,
+    hot_paths_do_not_allocate,
+    a_cgroup_that_was_removed_is_gone,
+}
+
+fn kernel(name: &str) -> Ground {
+    let cgroup = TestCgroup::new(name);
+    println!("cgroups here: {:?}, {:?}", cgroup.hierarchies().mode(), cgroup.hierarchies().controllers());
+    Ground::Kernel(cgroup)
+}
+
+fn memory_version(ground: &Ground) -> Version {
+    let controllers = ground.hierarchies().controllers();
+    controllers.iter().find(|place| place.controller.key(place.version) == "memory").unwrap().version
+}
+
+fn shares(quota: f64) -> CpuLimit {
+    CpuLimit { quota: Limit::At(quota), period_us: 100_000, burst_us: Some(0) }
+}
+
+fn a_fresh_cgroup_has_no_limits(ground: &Ground) {
+    let cgroup = ground.cgroup();
+    assert_eq!(cgroup.cpu_limit().unwrap(), CpuLimit { quota: Limit::Unlimited, period_us: 100_000, burst_us: Some(0) });
+    let memory = cgroup.memory().unwrap();
+    assert_eq!((memory.high, memory.max, memory.swap_max), (Limit::Unlimited, Limit::Unlimited, Limit::Unlimited));
+    assert!(cgroup.disk().unwrap().iter().all(|d| d.read_limit == Limit::Unlimited && d.write_limit == Limit::Unlimited));
+    let cpus = cgroup.cpuset().unwrap().effective.len();
+    assert_eq!(cgroup.effective_cpu_limit().unwrap(), Limit::At(cpus as f64 * 100.0));
+    assert!(cgroup.alive() && cgroup.id() > 0);
+    assert_eq!(cgroup.unified_id().unwrap().is_some(), ground.hierarchies().mode() != Mode::V1);
+    assert!(ground.hierarchies().cpu_root().join(cgroup.path().as_str()).is_dir());
+}
+
+fn the_cpu_quota_goes_up_down_and_off(ground: &Ground) {
+    let quota = ground.cgroup().cpu_quota().unwrap();
+    for limit in [
+        shares(50.0),
+        CpuLimit { burst_us: Some(150_000), ..shares(150.0) },
+        CpuLimit { burst_us: Some(20_000), ..shares(20.0) },
+        CpuLimit { burst_us: Some(0), ..shares(1.0) },
+        CpuLimit { quota: Limit::Unlimited, burst_us: Some(70_000), period_us: 100_000 },
+        CpuLimit { burst_us: Some(30_000), ..shares(30.0) },
+        CpuLimit { quota: Limit::Unlimited, burst_us: Some(0), period_us: 100_000 },
+    ] {
+        assert_eq!(quota.write(&limit).unwrap(), limit);
+        assert_eq!(quota.read().unwrap(), limit);
+        assert_eq!(ground.cgroup().cpu_limit().unwrap(), limit);
+        let host = ground.cgroup().cpuset().unwrap().effective.len() as f64 * 100.0;
+        assert_eq!(ground.cgroup().effective_cpu_limit().unwrap(), limit.quota.min(Limit::At(host)));
+    }
+    // The burst stays, unless it would be over the quota; odd shares become whole µs.
+    quota.write(&CpuLimit { burst_us: Some(40_000), ..shares(40.0) }).unwrap();
+    let left = quota.write(&CpuLimit { burst_us: None, ..shares(60.0) }).unwrap();
+    assert_eq!((left.quota, left.burst_us), (Limit::At(60.0), Some(40_000)));
+    let pressed = quota.write(&CpuLimit { burst_us: None, ..shares(33.333_33) }).unwrap();
+    assert_eq!((pressed.quota, pressed.burst_us), (Limit::At(33.333), Some(33_333)));
+}
+
+fn the_period_changes_with_the_quota(ground: &Ground) {
+    let quota = ground.cgroup().cpu_quota().unwrap();
+    for (period_us, amount) in [(50_000, 100.0), (200_000, 100.0), (10_000, 10.0), (1_000_000, 180.0), (100_000, 25.0)] {
+        let limit = CpuLimit { quota: Limit::At(amount), period_us, burst_us: Some(1_000) };
+        assert_eq!(quota.write(&limit).unwrap(), limit);
+        assert_eq!(quota.read().unwrap(), limit);
+    }
+    let off = CpuLimit { quota: Limit::Unlimited, period_us: 50_000, burst_us: Some(0) };
+    assert_eq!(quota.write(&off).unwrap(), off);
+}
+
+fn cpu_values_out_of_range_change_nothing(ground: &Ground) {
+    let quota = ground.cgroup().cpu_quota().unwrap();
+    let before = quota.write(&CpuLimit { burst_us: Some(10_000), ..shares(50.0) }).unwrap();
+    for (limit, says) in [
+        (shares(0.99), "CPU quota 0.99 shares is out of range, expected 1 shares or more with a period of 100000 µs"),
+        (shares(0.0), "CPU quota 0 shares"),
+        (shares(-1.0), "CPU quota -1 shares"),
+        (shares(f64::NAN), "CPU quota NaN shares"),
+        (shares(f64::INFINITY), "CPU quota inf shares"),
+        (CpuLimit { period_us: 999, ..shares(500.0) }, "CPU period 999 µs is out of range, expected 1000 to 1000000 µs"),
+        (CpuLimit { period_us: 1_000_001, ..shares(50.0) }, "CPU period 1000001 µs"),
+        (
+            CpuLimit { burst_us: Some(50_001), ..shares(50.0) },
+            "CPU burst 50001 µs is out of range, expected at most the quota, 50000 µs",
+        ),
+    ] {
+        let error = quota.write(&limit).unwrap_err();
+        assert!(matches!(error, CgroupError::OutOfRange { .. }), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(quota.read().unwrap(), before);
+    }
+}
+
+fn the_memory_limit_goes_up_down_and_off(ground: &Ground) {
+    let cgroup = ground.cgroup();
+    for limit in [Limit::At(256.0), Limit::At(512.0), Limit::At(64.5), Limit::Unlimited, Limit::At(128.0), Limit::Unlimited] {
+        cgroup.apply(&[Change::MemoryMax(limit)]).unwrap();
+        let memory = cgroup.memory().unwrap();
+        assert_eq!((memory.max, memory.high), (limit, Limit::Unlimited));
+        if memory_version(ground) == Version::V2 {
+            cgroup.apply(&[Change::MemoryHigh(limit), Change::MemoryMax(Limit::Unlimited)]).unwrap();
+            let memory = cgroup.memory().unwrap();
+            assert_eq!((memory.high, memory.max), (limit, Limit::Unlimited));
+            cgroup.apply(&[Change::MemoryHigh(Limit::Unlimited)]).unwrap();
+        }
+    }
+    for senseless in [0.0, -5.0, f64::NAN] {
+        let error = cgroup.apply(&[Change::MemoryMax(Limit::At(senseless))]).unwrap_err();
+        assert!(matches!(*error.source, CgroupError::OutOfRange { .. }) && error.undone(), "{error}");
+    }
+    if memory_version(ground) == Version::V1 {
+        let error = cgroup.apply(&[Change::MemoryHigh(Limit::At(100.0))]).unwrap_err();
+        assert!(error.source.is_no_controller(), "v1 has no memory.high: {error}");
+    }
+    assert_eq!(cgroup.memory().unwrap().max, Limit::Unlimited);
+}
+
+fn cpus_are_set(ground: &Ground) {
+    let cgroup = ground.cgroup();
+    let all = cgroup.cpuset().unwrap().effective;
+    let one: CpuList = all.iter().take(1).collect();
+    for cpus in [&one, &all, &one] {
+        cgroup.apply(&[Change::Cpuset(cpus.clone())]).unwrap();
+        assert_eq!(&cgroup.cpuset().unwrap().configured, cpus);
+    }
+    if let Ground::Kernel(_) = ground {
+        assert_eq!(cgroup.cpuset().unwrap().effective, one);
+        assert_eq!(cgroup.effective_cpu_limit().unwrap(), Limit::At(100.0));
+    }
+    // Nothing runs here, so it may be without any of its own.
+    cgroup.apply(&[Change::Cpuset(CpuList::default())]).unwrap();
+    let cpus = cgroup.cpuset().unwrap();
+    assert!(cpus.configured.is_empty() && cpus.effective == all, "{cpus:?}");
+}
+
+fn disk_limits_go_up_down_and_off(ground: &Ground) {
+    let (cgroup, device) = (ground.cgroup(), ground.disk());
+    let limits = || {
+        let disks = cgroup.disk().unwrap();
+        let disk = disks.iter().find(|disk| disk.device == device);
+        disk.map_or((Limit::Unlimited, Limit::Unlimited), |disk| (disk.read_limit, disk.write_limit))
+    };
+    for limit in [Limit::At(10.0), Limit::At(20.5), Limit::At(1.0), Limit::Unlimited, Limit::Unlimited] {
+        cgroup.apply(&[Change::DiskRead { device, limit }]).unwrap();
+        assert_eq!(limits(), (limit, Limit::Unlimited));
+    }
+    for limit in [Limit::At(30.0), Limit::At(2.0), Limit::Unlimited] {
+        cgroup.apply(&[Change::DiskWrite { device, limit }]).unwrap();
+        assert_eq!(limits(), (Limit::Unlimited, limit));
+    }
+    let error = cgroup.apply(&[Change::DiskRead { device, limit: Limit::At(0.0) }]).unwrap_err();
+    assert!(matches!(*error.source, CgroupError::OutOfRange { .. }), "{error}");
+}
+
+fn a_transaction_makes_all_changes(ground: &Ground) {
+    let (cgroup, device) = (ground.cgroup(), ground.disk());
+    let cpus: CpuList = cgroup.cpuset().unwrap().effective.iter().take(1).collect();
+    cgroup
+        .apply(&[
+            Change::Cpu { quota: Limit::At(75.0) },
+            Change::Cpuset(cpus.clone()),
+            Change::MemoryMax(Limit::At(200.0)),
+            Change::DiskWrite { device, limit: Limit::At(5.0) },
+            Change::Cpu { quota: Limit::At(80.0) },
+        ])
+        .unwrap();
+    assert_eq!(cgroup.cpu_limit().unwrap(), shares(80.0));
+    assert_eq!(cgroup.cpuset().unwrap().configured, cpus);
+    assert_eq!(cgroup.memory().unwrap().max, Limit::At(200.0));
+    assert_eq!(cgroup.disk().unwrap().iter().find(|disk| disk.device == device).unwrap().write_limit, Limit::At(5.0));
+
+    // What comes last cannot be: all before it stands as it did.
+    let error = cgroup
+        .apply(&[
+            Change::Cpu { quota: Limit::At(90.0) },
+            Change::Cpuset(CpuList::default()),
+            Change::DiskWrite { device, limit: Limit::At(7.0) },
+            Change::MemoryMax(Limit::At(300.0)),
+            Change::Cpu { quota: Limit::At(0.5) },
+        ])
+        .unwrap_err();
+    assert_eq!((error.index, error.undone()), (4, true));
+    assert!(error.to_string().starts_with("CPU quota 0.5 shares could not be set: "), "{error}");
+    assert!(error.to_string().ends_with("nothing was changed"), "{error}");
+    assert_eq!(cgroup.cpu_limit().unwrap(), shares(80.0));
+    assert_eq!(cgroup.cpuset().unwrap().configured, cpus);
+    assert_eq!(cgroup.memory().unwrap().max, Limit::At(200.0));
+    assert_eq!(cgroup.disk().unwrap().iter().find(|disk| disk.device == device).unwrap().write_limit, Limit::At(5.0));
+}
+
+fn counters_are_there(ground: &Ground) {
+    let cgroup = ground.cgroup();
+    let (clock, throttle) = (cgroup.cpu_clock().unwrap(), cgroup.throttle_clock().unwrap());
+    assert_eq!(clock.read().unwrap(), cgroup.cpu_time().unwrap());
+    assert_eq!(clock.total_ns().unwrap() / 1_000, clock.read().unwrap().total_us);
+    assert_eq!(throttle.read().unwrap(), cgroup.throttling().unwrap());
+    let memory = cgroup.memory().unwrap();
+    assert!(memory.usage_mib <= memory.current_mib && memory.oom_kills.is_some());
+    assert_eq!(cgroup.net().unwrap(), None, "no process, no interfaces");
+    if let Ground::Files(_) = ground {
+        assert_eq!(clock.read().unwrap().total_us, 7_000);
+        assert_eq!((throttle.read().unwrap().periods, throttle.read().unwrap().throttled_us), (10, 2_500));
+        assert_eq!((memory.usage_mib, memory.current_mib, memory.swap_mib), (8.0, 10.0, Some(1.0)));
+        assert_eq!(memory.oom_kills, Some(3));
+        let disk = cgroup.disk().unwrap()[0];
+        assert_eq!((disk.read_bytes, disk.write_bytes), (4096, 8192));
+    }
+}
+
+fn a_cgroup_that_was_removed_is_gone(ground: &Ground) {
+    let cgroup = ground.cgroup();
+    ground.remove();
+    assert!(!cgroup.alive());
+    let answers = [
+        cgroup.cpu_limit().map(drop),
+        cgroup.cpuset().map(drop),
+        cgroup.memory().map(drop),
+        cgroup.disk().map(drop),
+        cgroup.net().map(drop),
+        cgroup.cpu_time().map(drop),
+        cgroup.throttling().map(drop),
+        cgroup.apply(&[Change::Cpu { quota: Limit::At(10.0) }]).map_err(|error| *error.source),
+        cgroup.apply(&[Change::MemoryMax(Limit::At(10.0))]).map_err(|error| *error.source),
+        ground.hierarchies().open(cgroup.path()).map(drop),
+    ];
+    for (n, answer) in answers.into_iter().enumerate() {
+        let error = answer.expect_err("an answer from a cgroup that is gone");
+        assert!(error.is_gone(), "answer {n}: {error}");
+    }
+}

@@ -1,0 +1,415 @@
+//! What only a kernel does: it refuses, rounds, counts, throttles and forgets.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use headroom_agent::cgroup::{
+    CgroupError, Change, Controller, ControllerPlace, CpuLimit, CpuList, Device, Hierarchies, Mode, Version,
+};
+use headroom_model::limit::Limit;
+
+use crate::support::{TestCgroup, wait_until};
+
+fn place(controller: Controller) -> ControllerPlace {
+    let places = Hierarchies::probe().unwrap().controllers();
+    let place = places.into_iter().find(|place| place.controller == controller);
+    let place = place.unwrap_or_else(|| panic!("this host has no {controller:?} controller"));
+    println!("{controller:?}: {:?} at {}", place.version, place.root.display());
+    place
+}
+
+/// A file of a cgroup, past the module that is tested.
+fn file(cgroup: &TestCgroup, controller: Controller, name: &str) -> PathBuf {
+    place(controller).root.join(cgroup.path().as_str()).join(name)
+}
+
+fn shares(quota: f64) -> CpuLimit {
+    CpuLimit { quota: Limit::At(quota), period_us: 100_000, burst_us: None }
+}
+
+#[test]
+fn what_is_mounted_is_found() {
+    let hierarchies = Hierarchies::probe().unwrap();
+    let v1 = hierarchies.controllers().iter().any(|place| place.version == Version::V1);
+    println!("{:?}: {:?}", hierarchies.mode(), hierarchies.controllers());
+    let mode = match (v1, hierarchies.unified_root().is_some()) {
+        (true, true) => Mode::Hybrid,
+        (true, false) => Mode::V1,
+        (false, _) => Mode::V2,
+    };
+    assert_eq!(hierarchies.mode(), mode);
+    assert!(hierarchies.controllers().iter().all(|place| place.root.join("cgroup.procs").exists()));
+    assert_eq!(hierarchies.cpu_root(), place(Controller::Cpu).root);
+}
+
+#[test]
+fn ids_are_inodes_of_the_directories() {
+    use std::os::unix::fs::MetadataExt as _;
+    let cgroup = TestCgroup::new("ids");
+    let inode = |directory: PathBuf| fs::metadata(directory).unwrap().ino();
+    assert_eq!(cgroup.id(), inode(cgroup.hierarchies().cpu_root().join(cgroup.path().as_str())));
+    let unified = cgroup.hierarchies().unified_root().map(|root| inode(root.join(cgroup.path().as_str())));
+    assert_eq!(cgroup.unified_id().unwrap(), unified);
+}
+
+/// v1 says no to a child over its parent, v2 takes it and it changes nothing: users are told which it is.
+#[test]
+fn a_tighter_parent_is_told() {
+    let parent = TestCgroup::new("parent");
+    let child = parent.child("child");
+    parent.cpu_quota().unwrap().write(&shares(40.0)).unwrap();
+    let quota = child.cpu_quota().unwrap();
+    quota.write(&shares(30.0)).unwrap();
+    assert_eq!(child.effective_cpu_limit().unwrap(), Limit::At(30.0));
+    let answer = quota.write(&shares(60.0));
+    match place(Controller::Cpu).version {
+        Version::V1 => {
+            let error = answer.unwrap_err();
+            assert!(
+                matches!(&error, CgroupError::OverParent { wanted: 60.0, limit: 40.0, ancestor, .. } if ancestor == parent.path()),
+                "{error}"
+            );
+            assert_eq!(child.cpu_limit().unwrap().quota, Limit::At(30.0));
+        }
+        Version::V2 => {
+            assert_eq!(answer.unwrap().quota, Limit::At(60.0));
+            assert_eq!(child.effective_cpu_limit().unwrap(), Limit::At(40.0));
+        }
+    }
+    // A child without a quota of its own has its parent's.
+    quota.write(&CpuLimit { quota: Limit::Unlimited, ..shares(0.0) }).unwrap();
+    assert_eq!(child.effective_cpu_limit().unwrap(), Limit::At(40.0));
+}
+
+#[test]
+fn a_child_with_more_is_told() {
+    let parent = TestCgroup::new("above");
+    let child = parent.child("below");
+    child.cpu_quota().unwrap().write(&shares(50.0)).unwrap();
+    let quota = parent.cpu_quota().unwrap();
+    quota.write(&shares(80.0)).unwrap();
+    let answer = quota.write(&shares(20.0));
+    match place(Controller::Cpu).version {
+        Version::V1 => {
+            let error = answer.unwrap_err();
+            assert!(matches!(error, CgroupError::UnderChild { wanted: 20.0, .. }), "{error}");
+            assert_eq!(parent.cpu_limit().unwrap().quota, Limit::At(80.0));
+        }
+        Version::V2 => {
+            assert_eq!(answer.unwrap().quota, Limit::At(20.0));
+            assert_eq!(child.effective_cpu_limit().unwrap(), Limit::At(20.0));
+        }
+    }
+}
+
+/// The kernel takes the quota and refuses the burst: together they are too large.
+#[test]
+fn a_quota_whose_burst_is_refused_goes_back() {
+    let cgroup = TestCgroup::new("undo");
+    let quota = cgroup.cpu_quota().unwrap();
+    let before = quota.write(&CpuLimit { burst_us: Some(10_000), ..shares(50.0) }).unwrap();
+    let most = (1_u64 << 43) as f64 / 1_000.0;
+    let error = quota.write(&CpuLimit { burst_us: Some(1 << 43), ..shares(most) }).unwrap_err();
+    assert!(matches!(&error, CgroupError::Write { source, .. } if source.raw_os_error() == Some(nix::libc::EINVAL)), "{error}");
+    assert!(error.to_string().contains("burst"), "names the file that was refused: {error}");
+    assert_eq!(quota.read().unwrap(), before);
+    // It was the burst's doing.
+    let alone = quota.write(&CpuLimit { burst_us: Some(0), ..shares(most) }).unwrap();
+    assert_eq!(alone.quota, Limit::At(most));
+}
+
+/// v1 keeps the period in a file of its own: it has moved already when the quota is refused.
+#[test]
+fn a_period_whose_quota_is_refused_goes_back() {
+    let parent = TestCgroup::new("periods");
+    let child = parent.child("child");
+    parent.cpu_quota().unwrap().write(&shares(40.0)).unwrap();
+    let quota = child.cpu_quota().unwrap();
+    let before = quota.write(&CpuLimit { burst_us: Some(5_000), ..shares(20.0) }).unwrap();
+    let wanted = CpuLimit { quota: Limit::At(50.0), period_us: 50_000, burst_us: Some(7_000) };
+    let answer = quota.write(&wanted);
+    match place(Controller::Cpu).version {
+        Version::V1 => {
+            assert!(matches!(answer.unwrap_err(), CgroupError::OverParent { .. }));
+            assert_eq!(quota.read().unwrap(), before);
+        }
+        Version::V2 => assert_eq!(answer.unwrap(), wanted),
+    }
+    // Changing the period alone never stands over the parent on the way.
+    quota.write(&before).unwrap();
+    for period_us in [10_000, 500_000, 100_000] {
+        let limit = CpuLimit { quota: Limit::At(40.0), period_us, burst_us: Some(0) };
+        assert_eq!(quota.write(&limit).unwrap(), limit);
+    }
+}
+
+#[test]
+fn somebody_elses_write_is_noticed_and_left() {
+    let cgroup = TestCgroup::new("rival");
+    let (ours, theirs) = (cgroup.cpu_quota().unwrap(), cgroup.cpu_quota().unwrap());
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for shares in (50..90).cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                // Its own read-back may find ours.
+                let _mixed = theirs.write(&self::shares(f64::from(shares)));
+            }
+        });
+        let mut noticed = None;
+        wait_until("two writers meet", || {
+            let written = [20.0, 30.0].map(|quota| ours.write(&shares(quota)));
+            noticed = written.into_iter().find_map(Result::err);
+            noticed.is_some()
+        });
+        stop.store(true, Ordering::Relaxed);
+        let error = noticed.unwrap();
+        assert!(matches!(error, CgroupError::Verify { .. }), "{error}");
+    });
+}
+
+#[test]
+fn memory_is_rounded_to_pages() {
+    let cgroup = TestCgroup::new("pages");
+    cgroup.apply(&[Change::MemoryMax(Limit::At(10_000_001.0 / 1_048_576.0))]).unwrap();
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap() as f64;
+    let bytes = cgroup.memory().unwrap().max.amount().unwrap() * 1_048_576.0;
+    assert!((bytes % page).abs() < 0.5 && bytes <= 10_000_001.0 && bytes > 10_000_001.0 - page, "{bytes}");
+}
+
+/// No lowering gets anything killed: what is in use is not gone below.
+#[test]
+fn memory_in_use_is_not_taken_away() {
+    let cgroup = TestCgroup::new("memory");
+    let mut burner = cgroup.burn(0, 0.0);
+    burner.hold(64);
+    wait_until("64 MiB are held", || cgroup.memory().unwrap().usage_mib > 64.0);
+    let before = cgroup.cpu_limit().unwrap();
+    let error = cgroup.apply(&[Change::Cpu { quota: Limit::At(50.0) }, Change::MemoryMax(Limit::At(16.0))]).unwrap_err();
+    assert!(matches!(*error.source, CgroupError::BelowUsage { wanted_mib: 16.0, usage_mib, .. } if usage_mib > 64.0), "{error}");
+    assert!((error.index, error.undone()) == (1, true) && cgroup.cpu_limit().unwrap() == before, "{error}");
+    assert_eq!(cgroup.memory().unwrap().max, Limit::Unlimited);
+    if place(Controller::Memory).version == Version::V2 {
+        // Below what is in use, memory.high slows the container down, and no more.
+        cgroup.apply(&[Change::MemoryHigh(Limit::At(16.0))]).unwrap();
+        assert_eq!(cgroup.memory().unwrap().high, Limit::At(16.0));
+        cgroup.apply(&[Change::MemoryHigh(Limit::Unlimited)]).unwrap();
+    }
+    cgroup.apply(&[Change::MemoryMax(Limit::At(100.0))]).unwrap();
+    let memory = cgroup.memory().unwrap();
+    assert_eq!((memory.max, memory.oom_kills), (Limit::At(100.0), Some(0)));
+    assert!(cgroup.processes().unwrap().contains(&burner.pid()));
+}
+
+/// What swap has over the memory limit stays what it is; v1 limits the sum, which must never be less than its part.
+#[test]
+fn swap_keeps_its_limit() {
+    let cgroup = TestCgroup::new("swap");
+    let (limit, swap) = match place(Controller::Memory).version {
+        Version::V1 => ("memory.memsw.limit_in_bytes", "100M"),
+        Version::V2 => ("memory.swap.max", "36M"),
+    };
+    cgroup.apply(&[Change::MemoryMax(Limit::At(64.0))]).unwrap();
+    let limit = file(&cgroup, Controller::Memory, limit);
+    if !limit.exists() {
+        assert_eq!(cgroup.memory().unwrap().swap_mib, None);
+        return println!("this kernel does not account swap: {} is not there", limit.display());
+    }
+    fs::write(limit, swap).unwrap();
+    for max in [200.0, 32.0, 90.0] {
+        cgroup.apply(&[Change::MemoryMax(Limit::At(max))]).unwrap();
+        let memory = cgroup.memory().unwrap();
+        assert_eq!((memory.max, memory.swap_max), (Limit::At(max), Limit::At(36.0)));
+    }
+    let error = cgroup.apply(&[Change::MemoryMax(Limit::At(400.0)), Change::Cpu { quota: Limit::At(0.1) }]).unwrap_err();
+    assert!(error.undone(), "{error}");
+    let memory = cgroup.memory().unwrap();
+    assert_eq!((memory.max, memory.swap_max), (Limit::At(90.0), Limit::At(36.0)));
+    cgroup.apply(&[Change::MemoryMax(Limit::Unlimited)]).unwrap();
+    assert_eq!(cgroup.memory().unwrap().max, Limit::Unlimited);
+}
+
+#[test]
+fn cpus_that_cannot_be_are_refused() {
+    let cgroup = TestCgroup::new("cpus");
+    let all = cgroup.cpuset().unwrap().effective;
+    cgroup.apply(&[Change::Cpuset(all.clone())]).unwrap();
+    let refuse = |cpu: u32| {
+        cgroup.apply(&[Change::Cpu { quota: Limit::At(70.0) }, Change::Cpuset([cpu].into_iter().collect())]).unwrap_err()
+    };
+    // More than any kernel is built for.
+    let error = refuse(60_000);
+    assert!(error.undone() && error.to_string().contains("this host does not have these CPUs"), "{error}");
+    assert_eq!(cgroup.cpu_limit().unwrap().quota, Limit::Unlimited);
+    assert_eq!(cgroup.cpuset().unwrap().configured, all);
+
+    let _burner = cgroup.burn(0, 0.0);
+    let emptied = cgroup.apply(&[Change::Cpuset(CpuList::default())]);
+    match place(Controller::Cpuset).version {
+        Version::V1 => {
+            let error = emptied.unwrap_err();
+            assert!(error.undone() && error.to_string().contains("processes run in it"), "{error}");
+            assert_eq!(cgroup.cpuset().unwrap().configured, all);
+        }
+        Version::V2 => {
+            emptied.unwrap();
+            assert_eq!(cgroup.cpuset().unwrap().effective, all);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_is_none_is_refused() {
+    let cgroup = TestCgroup::new("nodisk");
+    let device = Device { major: 4095, minor: 77 };
+    let error =
+        cgroup.apply(&[Change::Cpu { quota: Limit::At(70.0) }, Change::DiskRead { device, limit: Limit::At(1.0) }]).unwrap_err();
+    assert!((error.index, error.undone()) == (1, true), "{error}");
+    assert!(error.to_string().contains("there is no such disk"), "{error}");
+    assert_eq!(cgroup.cpu_limit().unwrap().quota, Limit::Unlimited);
+}
+
+/// A disk of zeros in a file.
+struct LoopDisk {
+    device: String,
+    _file: tempfile::NamedTempFile,
+}
+
+impl LoopDisk {
+    /// `None` where the kernel has no loop devices.
+    fn new() -> Option<Self> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4 << 20).unwrap();
+        let output = Command::new("losetup").args(["--show", "--find"]).arg(file.path()).output().unwrap();
+        let device = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        output.status.success().then_some(Self { device, _file: file })
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        let detached = Command::new("losetup").args(["--detach", &self.device]).status();
+        assert!(detached.is_ok_and(|status| status.success()) || thread::panicking(), "{} stays", self.device);
+    }
+}
+
+#[test]
+fn bytes_from_a_disk_are_counted() {
+    let cgroup = TestCgroup::new("disk");
+    let Some(disk) = LoopDisk::new() else {
+        assert!(cgroup.disk().unwrap().iter().all(|disk| disk.read_bytes == 0));
+        return println!("this machine has no loop devices: seen was only that nothing is counted");
+    };
+    let number = PathBuf::from("/sys/block").join(disk.device.trim_start_matches("/dev/")).join("dev");
+    let device: Device = fs::read_to_string(number).unwrap().trim().parse().unwrap();
+    // A v1 kernel from 6.10 on counts nothing on a disk before it has to limit something there.
+    cgroup.apply(&[Change::DiskRead { device, limit: Limit::At(1000.0) }]).unwrap();
+    // Past the page cache: what is cached is nobody's.
+    let read = format!("read go; exec dd if={} of=/dev/null iflag=direct bs=64k count=16", disk.device);
+    let mut reader = Command::new("sh").args(["-c", &read]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    cgroup.add(reader.id());
+    drop(reader.stdin.take());
+    assert!(reader.wait().unwrap().success());
+    let disks = cgroup.disk().unwrap();
+    let reading = disks.iter().find(|disk| disk.device == device).unwrap();
+    assert_eq!((reading.read_bytes, reading.write_bytes), (1 << 20, 0), "{reading:?}");
+}
+
+#[test]
+fn cpu_time_is_counted_up_the_tree() {
+    let parent = TestCgroup::new("time");
+    let child = parent.child("child");
+    let (above, below) = (parent.cpu_clock().unwrap(), child.cpu_clock().unwrap());
+    let start = below.read().unwrap();
+    let _burner = child.burn(2, 1.0);
+    wait_until("300 ms are burnt", || below.total_ns().unwrap() > 300_000_000);
+    let (one, two) = (below.read().unwrap(), above.read().unwrap());
+    assert!(one.total_us >= 300_000 && two.total_us >= one.total_us, "{one:?} {two:?}");
+    assert!(one.user_us > start.user_us && one.user_us + one.kernel_us > 0, "{one:?}");
+    assert!(child.cpu_time().unwrap().total_us >= one.total_us);
+}
+
+#[test]
+fn throttling_is_counted_and_a_raise_ends_it() {
+    let cgroup = TestCgroup::new("throttle");
+    let (quota, throttle) = (cgroup.cpu_quota().unwrap(), cgroup.throttle_clock().unwrap());
+    assert_eq!(throttle.read().unwrap().throttled_periods, 0);
+    quota.write(&CpuLimit { burst_us: Some(0), ..shares(10.0) }).unwrap();
+    let _burner = cgroup.burn(1, 1.0);
+    wait_until("three periods are throttled", || throttle.read().unwrap().throttled_periods >= 3);
+    let throttled = throttle.read().unwrap();
+    assert!(throttled.periods >= throttled.throttled_periods && throttled.throttled_us > 0, "{throttled:?}");
+    quota.write(&CpuLimit { quota: Limit::Unlimited, ..shares(0.0) }).unwrap();
+    let lifted = throttle.read().unwrap();
+    let clock = cgroup.cpu_clock().unwrap();
+    let before = clock.total_ns().unwrap();
+    wait_until("500 ms are burnt without a limit", || clock.total_ns().unwrap() > before + 500_000_000);
+    assert_eq!(throttle.read().unwrap().throttled_periods, lifted.throttled_periods);
+}
+
+/// Kept handles stay with what they were opened on.
+#[test]
+fn a_new_cgroup_of_the_same_name_is_another_one() {
+    let mut cgroup = TestCgroup::new("twice");
+    let old = cgroup.hierarchies().open(cgroup.path()).unwrap();
+    let (quota, clock, throttle) = (old.cpu_quota().unwrap(), old.cpu_clock().unwrap(), old.throttle_clock().unwrap());
+    quota.write(&shares(50.0)).unwrap();
+    let memory_was_open = old.memory().unwrap().max;
+    cgroup.recreate();
+    assert!(cgroup.alive() && !old.alive());
+    assert_ne!(cgroup.id(), old.id());
+    let answers = [
+        quota.read().map(drop),
+        quota.write(&shares(20.0)).map(drop),
+        clock.read().map(drop),
+        clock.total_ns().map(drop),
+        throttle.read().map(drop),
+        old.cpu_limit().map(drop),
+        old.memory().map(drop),
+        old.cpuset().map(drop),
+        old.disk().map(drop),
+        old.apply(&[Change::Cpu { quota: Limit::At(20.0) }]).map_err(|error| *error.source),
+        old.apply(&[Change::MemoryMax(Limit::At(20.0))]).map_err(|error| *error.source),
+        old.apply(&[Change::Cpuset([0].into_iter().collect())]).map_err(|error| *error.source),
+    ];
+    for (n, answer) in answers.into_iter().enumerate() {
+        let error = answer.expect_err("an answer from a cgroup that is gone");
+        assert!(error.is_gone(), "answer {n}: {error}");
+    }
+    assert_eq!(cgroup.cpu_limit().unwrap().quota, Limit::Unlimited);
+    assert_eq!(cgroup.memory().unwrap().max, memory_was_open);
+}
+
+#[test]
+fn the_network_is_seen_from_inside() {
+    let cgroup = TestCgroup::new("net");
+    let mut inside = Command::new("unshare")
+        .args(["--net", "sh", "-c", "echo ready; read go"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    cgroup.add(inside.id());
+    let mut ready = [0; 6];
+    inside.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    let net = cgroup.net().unwrap().expect("a process runs in it");
+    let host = fs::read_to_string("/proc/net/dev").unwrap();
+    println!("inside: {net:?}; outside: {host}");
+    assert!(!net.shares_host);
+    assert!(net.interfaces.iter().all(|interface| interface.name != "lo" && interface.received_bytes == 0));
+    drop(inside.stdin.take());
+    inside.wait().unwrap();
+    assert_eq!(cgroup.net().unwrap(), None);
+}
+
+#[test]
+fn processes_are_found_at_any_depth() {
+    let cgroup = TestCgroup::new("deep");
+    let (below, deeper) = (cgroup.child("a"), cgroup.child("a/b"));
+    let burner = deeper.burn(0, 0.0);
+    assert_eq!(cgroup.processes().unwrap(), [burner.pid()]);
+    assert_eq!(below.processes().unwrap(), [burner.pid()]);
+}

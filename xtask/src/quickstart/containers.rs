@@ -1,0 +1,245 @@
+//! Two containers to play with: LXC's where it is installed, else cgroups made by hand with real processes in them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::mounts::{self, Mount};
+
+/// The cgroup under which the hand-made containers lie.
+const PARENT: &str = "headroom-quickstart";
+
+/// Containers that are gone, with everything in them, when this is dropped.
+pub enum Containers {
+    /// Plain cgroups, in every hierarchy.
+    Plain(Vec<Mount>),
+    /// LXC's, in a directory of their own.
+    Lxc(PathBuf),
+}
+
+impl Containers {
+    /// Makes `names`, below `dir` where something needs to lie on disk.
+    pub fn make(names: &[&str], dir: &Path) -> Result<Self> {
+        let hierarchies = mounts::hierarchies()?;
+        if has("lxc-create") && has("lxc-start") {
+            match Self::make_lxc(names, &dir.join("lxc"), &hierarchies) {
+                Ok(containers) => return Ok(containers),
+                Err(e) => println!("LXC is installed but does not work here ({e:#}); going on with plain cgroups"),
+            }
+        }
+        Self::make_plain(names, hierarchies)
+    }
+
+    /// What these are, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Plain(_) => format!("plain cgroups below {PARENT}/ (LXC is not installed)"),
+            Self::Lxc(_) => "LXC containers".into(),
+        }
+    }
+
+    /// The regular expression by which the agent shall know them; none where it does so anyway.
+    pub fn pattern(&self) -> Option<String> {
+        matches!(self, Self::Plain(_)).then(|| format!("^{PARENT}/(?P<name>cont[01])$"))
+    }
+
+    /// Starts a process in a container that spins until it is killed.
+    pub fn spin(&self, name: &str) -> Result<Child> {
+        const LOOP: &str = "while :; do :; done";
+        let quiet = |command: &mut Command| -> Result<Child> {
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .with_context(|| format!("cannot start a load in {name}"))
+        };
+        match self {
+            Self::Lxc(dir) => quiet(Command::new("lxc-attach").arg("-P").arg(dir).args(["-n", name, "--", "sh", "-c", LOOP, &marker(name)])),
+            Self::Plain(hierarchies) => {
+                // It waits for a line before it spins, so that none of its CPU time is charged elsewhere.
+                let mut child = Command::new("sh")
+                    .args(["-c", &format!("read go || exit; {LOOP}"), &marker(name)])
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .with_context(|| format!("cannot start a load in {name}"))?;
+                for mount in hierarchies {
+                    let procs = mount.root.join(PARENT).join(name).join("cgroup.procs");
+                    fs::write(&procs, child.id().to_string()).with_context(|| procs.display().to_string())?;
+                }
+                drop(child.stdin.take().map(|mut stdin| std::io::Write::write_all(&mut stdin, b"go\n")));
+                Ok(child)
+            }
+        }
+    }
+
+    fn make_plain(names: &[&str], hierarchies: Vec<Mount>) -> Result<Self> {
+        for mount in &hierarchies {
+            let parent = mount.root.join(PARENT);
+            ensure!(!parent.exists(), "{} is there already: is another quickstart running? If not, remove it", parent.display());
+        }
+        let containers = Self::Plain(hierarchies);
+        let Self::Plain(hierarchies) = &containers else { bail!("just made") };
+        for mount in hierarchies {
+            let parent = mount.root.join(PARENT);
+            fs::create_dir(&parent).with_context(|| format!("cannot make {} (root is needed)", parent.display()))?;
+            prepare(mount, &parent)?;
+            for name in names {
+                let dir = parent.join(name);
+                fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
+                inherit_cpuset(mount, &dir)?;
+            }
+        }
+        Ok(containers)
+    }
+
+    fn make_lxc(names: &[&str], dir: &Path, hierarchies: &[Mount]) -> Result<Self> {
+        for name in names {
+            let taken = hierarchies.iter().any(|m| m.root.join(format!("lxc.payload.{name}")).exists());
+            ensure!(!taken, "a container called {name} is running already");
+        }
+        if dir.exists() {
+            fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
+        }
+        fs::create_dir_all(dir)?;
+        let containers = Self::Lxc(dir.to_owned());
+        for name in names {
+            run(Command::new("lxc-create").arg("-P").arg(dir).args(["-n", name, "-t", "busybox"]))?;
+            let config = dir.join(name).join("config");
+            let text = fs::read_to_string(&config)?;
+            let mut text: String = text.lines().filter(|l| !l.starts_with("lxc.net")).flat_map(|l| [l, "\n"]).collect();
+            text.push_str("lxc.net.0.type = empty\n");
+            fs::write(&config, text)?;
+            run(Command::new("lxc-start").arg("-P").arg(dir).args(["-n", name]))?;
+        }
+        Ok(containers)
+    }
+}
+
+impl Drop for Containers {
+    fn drop(&mut self) {
+        let result = match self {
+            Self::Plain(hierarchies) => remove_plain(hierarchies),
+            Self::Lxc(dir) => remove_lxc(dir),
+        };
+        if let Err(e) = result {
+            eprintln!("clean-up: {e:#}");
+        }
+    }
+}
+
+/// What marks a load's processes in `/proc/<pid>/cmdline`.
+pub fn marker(name: &str) -> String {
+    format!("headroom-quickstart-{name}")
+}
+
+/// The pids of a container's load.
+pub fn loads(name: &str) -> Vec<i32> {
+    let marker = marker(name);
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = cmdline.split(|b| *b == 0);
+            words.next() == Some(b"sh") && words.any(|w| w == marker.as_bytes())
+        })
+        .collect()
+}
+
+/// Kills a container's load, also where it is stopped or frozen by the quota.
+pub fn kill_loads(name: &str) {
+    for pid in loads(name) {
+        // It may have ended by itself: then there is nothing to do.
+        kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+    }
+}
+
+fn has(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{:?}", command.get_program()))?;
+    ensure!(
+        output.status.success(),
+        "{:?} failed ({}): {}",
+        command.get_program(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
+
+/// Makes the parent's controllers available to its children.
+fn prepare(mount: &Mount, parent: &Path) -> Result<()> {
+    if !mount.controllers.is_empty() {
+        return inherit_cpuset(mount, parent);
+    }
+    let available = fs::read_to_string(mount.root.join("cgroup.controllers")).unwrap_or_default();
+    for controller in ["cpu", "cpuset", "memory", "io"].into_iter().filter(|c| available.split_whitespace().any(|a| a == *c)) {
+        for dir in [&mount.root, parent] {
+            let file = dir.join("cgroup.subtree_control");
+            fs::write(&file, format!("+{controller}")).with_context(|| format!("cannot enable {controller} in {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A v1 cpuset is empty at first, and takes no process until it is filled.
+fn inherit_cpuset(mount: &Mount, dir: &Path) -> Result<()> {
+    if mount.controllers.iter().any(|c| c == "cpuset") {
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let above = dir.parent().unwrap_or(dir).join(file);
+            let value = fs::read_to_string(&above).with_context(|| above.display().to_string())?;
+            fs::write(dir.join(file), value.trim()).with_context(|| dir.join(file).display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_plain(hierarchies: &[Mount]) -> Result<()> {
+    for mount in hierarchies {
+        let parent = mount.root.join(PARENT);
+        let Ok(entries) = fs::read_dir(&parent) else { continue };
+        for entry in entries.filter_map(Result::ok).filter(|e| e.path().is_dir()) {
+            remove_cgroup(&entry.path())?;
+        }
+        remove_cgroup(&parent)?;
+    }
+    Ok(())
+}
+
+fn remove_cgroup(dir: &Path) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let procs = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        for pid in procs.lines().filter_map(|l| l.parse().ok()) {
+            // Only processes that this quickstart put there can be in a cgroup that it made.
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        }
+        match fs::remove_dir(dir) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if Instant::now() > deadline => return Err(e).with_context(|| format!("cannot remove {}", dir.display())),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+fn remove_lxc(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir)?.filter_map(Result::ok).filter(|e| e.path().is_dir()) {
+        let name = entry.file_name();
+        // One that never started cannot be stopped, which is as good.
+        run(Command::new("lxc-stop").arg("-P").arg(dir).arg("-n").arg(&name).arg("-k")).ok();
+        run(Command::new("lxc-destroy").arg("-P").arg(dir).arg("-n").arg(&name))?;
+    }
+    fs::remove_dir_all(dir).with_context(|| dir.display().to_string())
+}

@@ -1,0 +1,151 @@
+//! The test programs of the workspace: built once by cargo, run here and, as they are, in VMs.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::tally::Tally;
+use super::{Outcome, within};
+use crate::repo;
+
+/// How long one test program may take, in seconds.
+pub(super) const LONGEST: u32 = 900;
+
+/// The package whose integration tests meet the kernel.
+const AGENT: &str = "headroom-agent";
+
+/// A test program.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Binary {
+    /// The package it tests.
+    package: String,
+    /// The library, program or file of `tests/` it was built from.
+    target: String,
+    is_integration: bool,
+    executable: PathBuf,
+    /// The package's directory: where tests run.
+    directory: PathBuf,
+}
+
+impl Binary {
+    /// For people: `headroom-agent sampler_accuracy`.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.package, self.target)
+    }
+
+    /// Whether it meets the kernel: it makes cgroups, loads eBPF or starts the agent. These run one test at a time, and in VMs too.
+    pub(super) fn meets_kernel(&self) -> bool {
+        self.is_integration && self.package == AGENT
+    }
+
+    /// How it is run, here and in a guest.
+    pub(super) fn command(&self) -> Command {
+        let mut plain = Command::new(&self.executable);
+        if self.meets_kernel() {
+            plain.arg("--test-threads=1");
+        }
+        let mut command = within(LONGEST, &plain);
+        command.current_dir(&self.directory).env("CARGO_MANIFEST_DIR", &self.directory).env("CARGO_PKG_NAME", &self.package);
+        command
+    }
+}
+
+/// Builds every test program of the workspace.
+pub(super) fn build() -> Result<Vec<Binary>> {
+    eprintln!("test: building");
+    let mut cargo = repo::cargo();
+    cargo.args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
+    let built = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cargo could not be started")?;
+    ensure!(built.status.success(), "the tests did not build (see above)");
+    Ok(parse(&String::from_utf8_lossy(&built.stdout)))
+}
+
+/// cargo's messages, one JSON object a line; those of programs built for testing.
+fn parse(messages: &str) -> Vec<Binary> {
+    let mut binaries: Vec<_> = messages.lines().filter_map(|line| of_message(&serde_json::from_str(line).ok()?)).collect();
+    binaries.sort_by_key(Binary::name);
+    binaries
+}
+
+fn of_message(message: &Value) -> Option<Binary> {
+    if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
+        return None;
+    }
+    let directory = PathBuf::from(message["manifest_path"].as_str()?).parent()?.to_owned();
+    Some(Binary {
+        package: package(message["package_id"].as_str()?)?,
+        target: message["target"]["name"].as_str()?.to_owned(),
+        is_integration: message["target"]["kind"].as_array()?.iter().any(|kind| kind == "test"),
+        executable: message["executable"].as_str()?.into(),
+        directory,
+    })
+}
+
+/// `path+file:///x/agent#headroom-agent@0.1.0`, or `path+file:///x/xtask#0.1.0` where the directory has the package's name.
+fn package(id: &str) -> Option<String> {
+    let (source, fragment) = id.rsplit_once('#')?;
+    let name = fragment.split_once('@').map_or_else(|| source.rsplit('/').next(), |(name, _)| Some(name))?;
+    Some(name.to_owned())
+}
+
+/// Runs each on this machine, one after the other, its output shown as it comes.
+pub(super) fn run_here(binaries: &[Binary]) -> Result<Outcome> {
+    let mut total = Tally::default();
+    for binary in binaries {
+        eprintln!("test: {}", binary.name());
+        total = total.plus(tee(&mut binary.command()).with_context(|| binary.executable.display().to_string())?);
+    }
+    Ok(Outcome::Tests(total))
+}
+
+/// The examples in the documentation; cargo builds and runs these itself.
+pub(super) fn run_doc_tests() -> Result<Outcome> {
+    let mut cargo = repo::cargo();
+    cargo.args(["test", "--workspace", "--doc", "--quiet"]);
+    Ok(Outcome::Tests(tee(&mut cargo)?))
+}
+
+fn tee(command: &mut Command) -> Result<Tally> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut text = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        let mut reader = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            std::io::stdout().write_all(&line)?;
+            text.push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    }
+    let status = child.wait()?;
+    Ok(Tally::of_run(&text, status.success()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGES: &str = r#"{"reason":"compiler-artifact","package_id":"path+file:///x/agent#headroom-agent@0.1.0","manifest_path":"/x/agent/Cargo.toml","target":{"kind":["test"],"name":"sampler_accuracy"},"profile":{"test":true},"executable":"/x/target/debug/deps/sampler_accuracy-1"}
+{"reason":"compiler-artifact","package_id":"path+file:///x/xtask#0.1.0","manifest_path":"/x/xtask/Cargo.toml","target":{"kind":["bin"],"name":"xtask"},"profile":{"test":true},"executable":"/x/target/debug/deps/xtask-1"}
+{"reason":"compiler-artifact","package_id":"path+file:///x/agent#headroom-agent@0.1.0","manifest_path":"/x/agent/Cargo.toml","target":{"kind":["lib"],"name":"headroom_agent"},"profile":{"test":false},"executable":null}
+{"reason":"build-finished","success":true}"#;
+
+    #[test]
+    fn test_programs_are_found_in_cargos_messages() {
+        let binaries = parse(MESSAGES);
+        let names: Vec<_> = binaries.iter().map(Binary::name).collect();
+        assert_eq!(names, ["headroom-agent sampler_accuracy", "xtask xtask"]);
+        assert!(binaries[0].meets_kernel() && !binaries[1].meets_kernel());
+        assert_eq!(binaries[0].directory, PathBuf::from("/x/agent"));
+    }
+
+    #[test]
+    fn what_meets_the_kernel_runs_one_test_at_a_time() {
+        let binaries = parse(MESSAGES);
+        let serial = |binary: &Binary| binary.command().get_args().any(|argument| argument == "--test-threads=1");
+        assert!(serial(&binaries[0]) && !serial(&binaries[1]));
+    }
+}

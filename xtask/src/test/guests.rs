@@ -1,0 +1,133 @@
+//! The tests that meet the kernel, in a VM: the programs that cargo built here, run there as they are.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::Outcome;
+use super::binaries::{Binary, LONGEST};
+use super::tally::Tally;
+use crate::process::shell_word;
+use crate::vm::{Ending, Guest, Hierarchy, Kernel};
+
+/// Stands at the start of a line before and after each program's output.
+const MARK: &str = "headroom-test-program:";
+
+/// What is tested on this machine only, and why it is not in VMs: names of files in `agent/tests`.
+const MACHINE_ONLY: [(&str, &str); 0] = [];
+
+/// Boots one guest and runs every test program that meets the kernel.
+pub(super) fn run(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Result<Outcome> {
+    let here_only = |binary: &&Binary| MACHINE_ONLY.iter().any(|(target, _)| binary.name().ends_with(&format!(" {target}")));
+    let chosen: Vec<_> = binaries.iter().filter(|binary| binary.meets_kernel() && !here_only(binary)).collect();
+    if chosen.is_empty() {
+        return Ok(Outcome::LeftOut("there are no tests in agent/tests".to_owned()));
+    }
+    let timeout = Duration::from_secs(60 + u64::from(LONGEST) * chosen.len() as u64);
+    let guest = Guest { kernel, cgroup, cpus: 2, memory_mib: 2048, timeout };
+    let mut output = Tee::default();
+    let ending = guest.run(&["sh", "-c", &script(&chosen)].map(OsString::from), &mut output)?;
+    if let Some(trouble) = ending.trouble(&guest) {
+        eprintln!("test: {trouble}");
+    }
+    let text = String::from_utf8_lossy(&output.0);
+    let tally = tally(&text, &chosen);
+    for name in failed(&text, &chosen) {
+        eprintln!("test: FAILED on kernel {}, cgroup {}: {name}", kernel.name(), cgroup.name());
+    }
+    if ending == Ending::Interrupted {
+        bail!("interrupted");
+    }
+    Ok(Outcome::Tests(tally))
+}
+
+/// Runs the programs one after the other, each between marks: its number, then its number and exit code.
+fn script(binaries: &[&Binary]) -> String {
+    let run = |(number, binary): (usize, &&Binary)| {
+        let run = line(&binary.command());
+        format!("echo; echo '{MARK} {number} start'\n{run}\necho \"{MARK} {number} $?\"\n")
+    };
+    binaries.iter().enumerate().map(run).collect()
+}
+
+/// A command as a line of shell, with its directory and variables.
+fn line(command: &Command) -> String {
+    let word = |word: &OsStr| String::from_utf8_lossy(&shell_word(word.as_bytes())).into_owned();
+    let directory = command.get_current_dir().map(|dir| word(dir.as_os_str())).unwrap_or_default();
+    let variable = |(name, value): (&OsStr, Option<&OsStr>)| Some(format!("{}={}", name.to_string_lossy(), word(value?)));
+    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(word);
+    let words: Vec<_> = command.get_envs().filter_map(variable).chain(words).collect();
+    format!("(cd {directory} && {})", words.join(" "))
+}
+
+/// Each program's output and whether it ended well; `None`: it never ran to its end.
+fn runs(text: &str, count: usize) -> Vec<Option<(&str, bool)>> {
+    let run = |number: usize| {
+        let (_, rest) = text.split_once(&format!("{MARK} {number} start\n"))?;
+        let (output, code) = rest.split_once(&format!("{MARK} {number} "))?;
+        Some((output, code.lines().next() == Some("0")))
+    };
+    (0..count).map(run).collect()
+}
+
+/// The counts over all; a program that the guest did not get to its end is one failure.
+fn tally(text: &str, binaries: &[&Binary]) -> Tally {
+    let of_run = |run: Option<(&str, bool)>| {
+        run.map_or(Tally { failed: 1, ..Tally::default() }, |(output, success)| Tally::of_run(output, success))
+    };
+    runs(text, binaries.len()).into_iter().map(of_run).fold(Tally::default(), Tally::plus)
+}
+
+fn failed(text: &str, binaries: &[&Binary]) -> Vec<String> {
+    let runs = runs(text, binaries.len());
+    let bad = binaries
+        .iter()
+        .zip(runs)
+        .filter(|(_, run)| !run.is_some_and(|(output, success)| Tally::of_run(output, success).failed == 0));
+    bad.map(|(binary, _)| binary.name()).collect()
+}
+
+/// Shows and keeps what is written.
+#[derive(Default)]
+struct Tee(Vec<u8>);
+
+impl Write for Tee {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        io::stdout().write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_as_a_line_of_shell_does_the_same() {
+        let dir = tempfile::Builder::new().prefix("it's ").tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo \"$X\"; pwd; exit 3"]).env("X", "a 'b'").current_dir(dir.path());
+        let ran = Command::new("sh").arg("-c").arg(line(&command)).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), format!("a 'b'\n{}\n", dir.path().display()));
+        assert_eq!(ran.status.code(), Some(3));
+    }
+
+    #[test]
+    fn outputs_are_told_apart_by_their_marks() {
+        let text = format!(
+            "noise\n{MARK} 0 start\ntest result: ok. 2 passed; 0 failed; 0 ignored\n{MARK} 0 0\n\n{MARK} 1 start\nboom\n{MARK} 1 101\n\n{MARK} 2 start\nhalf"
+        );
+        let runs = runs(&text, 4);
+        assert_eq!(runs[0], Some(("test result: ok. 2 passed; 0 failed; 0 ignored\n", true)));
+        assert_eq!(runs[1], Some(("boom\n", false)));
+        assert_eq!(&runs[2..], [None, None]);
+    }
+}
