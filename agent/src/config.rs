@@ -50,7 +50,9 @@ pub struct Config {
 impl Config {
     /// The sections' keys that differ in `other` though a running agent cannot change them.
     pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
-        let api = |c: &Self| (c.api.listen, c.api.socket.clone(), c.api.token_file.clone(), c.api.open_writes, c.api.allowed_hosts.clone());
+        let api = |c: &Self| {
+            (c.api.listen, c.api.socket.clone(), c.api.token_file.clone(), c.api.open_writes, c.api.allowed_hosts.clone())
+        };
         let patterns = |c: &Self| c.discovery.patterns.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();
         let discovery = |c: &Self| (c.discovery.engines.clone(), patterns(c), c.discovery.rescan);
         let fixed = [

@@ -26,7 +26,6 @@ pub struct Snapshot {
     pub latencies: Arc<BTreeMap<&'static str, Latency>>,
 }
 
-
 /// The host's side of a snapshot.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct HostStatus {
