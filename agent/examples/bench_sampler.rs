@@ -175,7 +175,8 @@ impl Drop for Group {
     fn drop(&mut self) {
         for dir in &self.dirs {
             // Still in there only after an error.
-            let removed = fs::remove_dir(dir).or_else(|_| self.leave().map_or_else(|e| Err(std::io::Error::other(e)), |()| fs::remove_dir(dir)));
+            let removed = fs::remove_dir(dir)
+                .or_else(|_| self.leave().map_or_else(|e| Err(std::io::Error::other(e)), |()| fs::remove_dir(dir)));
             if let Err(e) = removed {
                 eprintln!("{} is left behind: {e}", dir.display());
             }

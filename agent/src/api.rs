@@ -5,6 +5,7 @@
 //! `/status` and `/decisions` for people and `/metrics` for Prometheus.
 
 pub mod command;
+mod connections;
 mod containers;
 mod cpu_list;
 mod decisions;
@@ -14,6 +15,7 @@ mod error;
 mod put;
 mod serve;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -45,7 +47,7 @@ pub struct ApiState {
     pub control: Arc<dyn ControlHandle>,
     /// The decisions of late.
     pub decisions: Arc<DecisionLog>,
-    /// The least CPU limit that the kernel takes with the configured period, in shares: a quota of 1 ms.
+    /// [`crate::config::Scaler::least_cpu`].
     pub least_cpu: f64,
 }
 
@@ -99,8 +101,8 @@ async fn status(State(state): State<ApiState>) -> Response {
         last_decisions: Vec<Arc<Decision>>,
     }
     let snapshot = state.snapshot.load_full();
-    let lives = |name: &str| snapshot.containers.iter().any(|c| c.container.name == name);
-    let last_decisions = state.decisions.last(lives);
+    let living: HashSet<&str> = snapshot.containers.iter().map(|c| c.container.name.as_str()).collect();
+    let last_decisions = state.decisions.last(|name| living.contains(name));
     json(StatusCode::OK, &Status { version: env!("CARGO_PKG_VERSION"), snapshot: &snapshot, last_decisions })
 }
 

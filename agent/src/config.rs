@@ -50,7 +50,9 @@ pub struct Config {
 impl Config {
     /// The sections' keys that differ in `other` though a running agent cannot change them.
     pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
-        let api = |c: &Self| (c.api.listen, c.api.socket.clone(), c.api.token_file.clone(), c.api.open_writes, c.api.allowed_hosts.clone());
+        let api = |c: &Self| {
+            (c.api.listen, c.api.socket.clone(), c.api.token_file.clone(), c.api.open_writes, c.api.allowed_hosts.clone())
+        };
         let patterns = |c: &Self| c.discovery.patterns.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();
         let discovery = |c: &Self| (c.discovery.engines.clone(), patterns(c), c.discovery.rescan);
         let fixed = [
@@ -169,6 +171,13 @@ pub struct Scaler {
     pub lower_memory_v1: bool,
 }
 
+impl Scaler {
+    /// The least CPU limit that the kernel takes with this period, in shares: a quota of 1 ms.
+    pub fn least_cpu(&self) -> f64 {
+        0.1 / self.period.as_secs_f64()
+    }
+}
+
 /// What to do with a limit that something else changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnForeignChange {
@@ -218,6 +227,8 @@ pub struct Api {
 /// One `[[container]]`: which containers, and what they get.
 #[derive(Clone, Debug)]
 pub struct ContainerRule {
+    /// Where it stands, for people: `agent.toml:12`.
+    pub origin: String,
     /// A glob on the container's name.
     pub name: Option<globset::Glob>,
     /// Its engine.

@@ -36,12 +36,11 @@ pub fn run(config_path: &Path) -> Result<()> {
     let decisions = Arc::new(DecisionLog::new(DECISIONS));
     let (handle, inbox) = control::queue()?;
     let agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions))?;
-    let period_ms = config.scaler.period.as_secs_f64() * 1e3;
     let state = ApiState {
         snapshot: Arc::clone(&agent.published),
         control: Arc::new(handle.clone()),
         decisions,
-        least_cpu: 100.0 / period_ms,
+        least_cpu: config.scaler.least_cpu(),
     };
     let address = listeners.tcp_address();
     tracing::info!(?address, socket = ?config.api.socket, "headroom-agent is up");
@@ -93,7 +92,8 @@ impl Agent {
             patterns: config.discovery.patterns.clone(),
             rescan: config.discovery.rescan,
         };
-        let watcher = watch::spawn(hierarchies.cpu_root(), search, found, Box::new(|| {})).context("cannot look for containers")?;
+        let watcher =
+            watch::spawn(hierarchies.cpu_root(), search, found, Box::new(|| {})).context("cannot look for containers")?;
         let journal = Journal::spawn(decisions)?;
 
         let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host)));

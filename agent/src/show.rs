@@ -25,7 +25,7 @@ pub struct StatusArgs {
     /// Ask over this unix socket
     #[arg(long, value_name = "PATH", conflicts_with = "url")]
     pub socket: Option<PathBuf>,
-    /// Ask over TCP: http://127.0.0.1:8000
+    /// Ask over TCP, at an address such as <http://127.0.0.1:8000>
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Print the agent's answer as it came, as JSON

@@ -26,7 +26,6 @@ pub struct Snapshot {
     pub latencies: Arc<BTreeMap<&'static str, Latency>>,
 }
 
-
 /// The host's side of a snapshot.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct HostStatus {
@@ -73,6 +72,8 @@ pub struct ContainerStatus {
     pub container: Arc<Container>,
     /// Whether it is guarded.
     pub guard: GuardMode,
+    /// Why `guard` is what it is: `[[container]] in agent.toml:12`, `host.never_guard`, ..
+    pub reason: Arc<str>,
     /// Why it is not guarded though the config asks for it, or what else a person should know.
     pub notes: Vec<Arc<str>>,
     /// Its cpuset: what is configured ("" for nothing) and what is effective, in kernel list form (`0-1`).
@@ -175,12 +176,12 @@ fn decision_counts<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     #[derive(serde::Serialize)]
-    struct Count<'a> {
+    struct Decided<'a> {
         action: &'a str,
         outcome: &'a str,
         count: u64,
     }
-    serializer.collect_seq(counts.iter().map(|((action, outcome), &count)| Count { action, outcome, count }))
+    serializer.collect_seq(counts.iter().map(|((action, outcome), &count)| Decided { action, outcome, count }))
 }
 
 /// One decision, for people and audits.

@@ -97,7 +97,7 @@ fn show(snapshot: &Arc<Snapshot>, name: &str, status: StatusCode) -> Answer {
     Ok(json(status, &Document::of(find(snapshot, name)?, |_| true)))
 }
 
-fn all<'a>(snapshot: &'a Snapshot, wanted: impl Fn(&str) -> bool) -> BTreeMap<&'a str, Document<'a>> {
+fn all(snapshot: &Snapshot, wanted: impl Fn(&str) -> bool) -> BTreeMap<&str, Document<'_>> {
     snapshot.containers.iter().map(|c| (c.container.name.as_str(), Document::of(c, &wanted))).collect()
 }
 

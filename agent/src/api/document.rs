@@ -23,6 +23,7 @@ pub(super) struct Document<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Cpu<'a> {
     cpu_num: &'a str,
     effective_num_cpus: usize,
@@ -37,6 +38,7 @@ struct Mem {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Disk<'a> {
     unit: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +51,7 @@ struct Disk<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Net<'a> {
     unit: &'static str,
     net_limit: Amount,

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::connections::Bounded;
 use super::{ApiState, Door, Writes, app};
 use crate::config;
 
@@ -88,7 +89,7 @@ impl Listeners {
         let over_tcp = async move {
             match tcp {
                 Some((listener, door)) => {
-                    axum::serve(listener, app(tcp_state, door)).with_graceful_shutdown(ended(tcp_told)).await
+                    axum::serve(Bounded::new(listener), app(tcp_state, door)).with_graceful_shutdown(ended(tcp_told)).await
                 }
                 None => Ok(()),
             }
@@ -96,7 +97,7 @@ impl Listeners {
         let over_unix = async move {
             match unix {
                 Some((listener, _removed_at_the_end, door)) => {
-                    axum::serve(listener, app(state, door)).with_graceful_shutdown(ended(told)).await
+                    axum::serve(Bounded::new(listener), app(state, door)).with_graceful_shutdown(ended(told)).await
                 }
                 None => Ok(()),
             }
@@ -104,14 +105,13 @@ impl Listeners {
         let mut served = std::pin::pin!(async { tokio::try_join!(over_tcp, over_unix) });
         tokio::pin!(shutdown);
         let failed = tokio::select! {
-            outcome = &mut served => match outcome {
-                Err(source) => Some(source),
-                // Nothing is listened on.
-                Ok(_) => {
+            outcome = &mut served => {
+                if outcome.is_ok() {
+                    // Nothing is listened on.
                     shutdown.await;
-                    None
                 }
-            },
+                outcome.err()
+            }
             () = &mut shutdown => {
                 ending.send_replace(true);
                 timeout(GRACE, served).await.ok().and_then(Result::err)

@@ -21,6 +21,7 @@ const DEFAULT_BOUNDARY: (f64, BoundaryType) = (10.0, BoundaryType::PercentageOfM
 
 pub(super) fn container(section: Section<'_>) -> ContainerRule {
     let rule = ContainerRule {
+        origin: section.origin(),
         name: section.maybe("name", glob),
         engine: section.maybe("engine", engine),
         path: section.maybe("path", glob),

@@ -26,8 +26,12 @@ impl<'a> Sheet<'a> {
         Self { text, file, problems: RefCell::default(), asked: RefCell::default() }
     }
 
+    fn line(&self, span: &Range<usize>) -> usize {
+        self.text.as_bytes().iter().take(span.start).filter(|&&byte| byte == b'\n').count() + 1
+    }
+
     pub(super) fn problem(&self, span: Range<usize>, key: &str, value: &str, message: String) {
-        let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
+        let line = self.line(&span);
         let (key, value) = (key.to_owned(), shown(value));
         self.problems.borrow_mut().push(Problem { file: self.file.to_owned(), line, key, value, message });
     }
@@ -79,6 +83,11 @@ impl<'a> Section<'a> {
 
     fn full(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Where it stands: `agent.toml:12`.
+    pub(super) fn origin(&self) -> String {
+        format!("{}:{}", self.sheet.file, self.sheet.line(&self.span))
     }
 
     /// Whether the file has this table.

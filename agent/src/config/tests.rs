@@ -132,6 +132,7 @@ cpu = { min = 20, max = 400 }
 "#,
     );
     let [web, docker, machines] = config.containers.as_slice() else { panic!("three tables") };
+    assert_eq!((web.origin.as_str(), docker.origin.as_str()), ("agent.toml:2", "agent.toml:9"));
     assert_eq!(web.name.as_ref().map(globset::Glob::glob), Some("web-*"));
     let absolute = BoundaryType::Absolute;
     let expected = ResourceRule { min: 50.0, max: 200.0, boundary: 25.0, boundary_type: absolute, guard: true, weight: 1.0 };
@@ -224,11 +225,22 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_millisecond_of_quota_is_the_least() {
+    for (period, least) in [("100ms", 1.0), ("20ms", 5.0), ("1s", 0.1)] {
+        let scaler = parse(&format!("scaler.period = \"{period}\"")).scaler;
+        assert!((scaler.least_cpu() - least).abs() < 1e-9, "{period}");
+    }
+}
+
+#[test]
 fn what_will_hardly_be_meant_is_warned_of() {
     let container = "[[container]]\nname = \"a\"\nguard = true\n";
     let cases = [
-        ("guardian.window.cpu = 20".to_owned(), "the rules for cpu count 6 windows of 20s, which takes 120s"),
-        (format!("{container}mem = {{ min = 64, max = 640 }}"), "number 1: mem is not guarded, since guardian.guardable"),
+        (
+            "guardian = { window.cpu = 20, event_timeout = 100 }".to_owned(),
+            "the rules for cpu count 6 windows of 20s, which takes 120s",
+        ),
+        (format!("{container}mem = {{ min = 64, max = 640 }}"), "agent.toml:1: mem is not guarded, since guardian.guardable"),
         (format!("{container}net = {{ min = 1, max = 10 }}"), "net is read and reported, but not scaled"),
         (
             format!("{container}cpu = {{ min = 50, max = 100, boundary = 25 }}"),
@@ -239,5 +251,22 @@ fn what_will_hardly_be_meant_is_warned_of() {
     for (text, part) in cases {
         let warnings = parse(&text).warnings;
         assert!(warnings.len() == 1 && warnings[0].contains(part), "{text}: {warnings:?}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever stands in a file, it is taken or refused at lines that it has.
+    #[test]
+    fn no_text_is_too_odd(at in 0..COMMENTED.len(), cut in 0_usize..40, put in "[ -~\u{e4}\\n]{0,12}") {
+        let text = with_examples();
+        let (mut from, mut to) = (at.min(text.len()), (at + cut).min(text.len()));
+        while !text.is_char_boundary(from) { from -= 1; }
+        while !text.is_char_boundary(to) { to += 1; }
+        let odd = format!("{}{put}{}", &text[..from], &text[to..]);
+        if let Err(ConfigError::Invalid { problems }) = Config::parse(&odd, "agent.toml") {
+            proptest::prop_assert!(!problems.is_empty());
+            let lines = odd.lines().count().max(1);
+            proptest::prop_assert!(problems.iter().all(|p| (1..=lines + 1).contains(&p.line) && !p.message.is_empty()));
+        }
     }
 }

@@ -12,9 +12,8 @@ use crate::status::GuardMode;
 /// One sentence each, in the file's order.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings: Vec<String> = timeouts(&config.guardian).collect();
-    for (i, rule) in config.containers.iter().enumerate().filter(|(_, rule)| rule.guard != GuardMode::Off) {
-        let who = format!("[[container]] number {}", i + 1);
-        warnings.extend(of_rule(config, rule).into_iter().map(|warning| format!("{who}: {warning}")));
+    for rule in config.containers.iter().filter(|rule| rule.guard != GuardMode::Off) {
+        warnings.extend(of_rule(config, rule).into_iter().map(|warning| format!("{}: {warning}", rule.origin)));
     }
     warnings
 }

@@ -79,7 +79,7 @@ mod tests {
 
     fn rule(name: &str, engine: Option<Engine>, path: &str) -> ContainerRule {
         let resources = PerResource::from_fn(|_| None);
-        ContainerRule { name: glob(name), engine, path: glob(path), guard: GuardMode::On, resources }
+        ContainerRule { origin: String::new(), name: glob(name), engine, path: glob(path), guard: GuardMode::On, resources }
     }
 
     fn container(name: &str, engine: Engine, path: &str) -> Container {

@@ -76,7 +76,13 @@ impl State {
             return raised.then_some(id);
         }
         if !self.config.scaler.active {
-            self.tell(&grant.request, grant.from, grant.from, "inactive", Some("the Scaler is inactive: nothing was written".into()));
+            self.tell(
+                &grant.request,
+                grant.from,
+                grant.from,
+                "inactive",
+                Some("the Scaler is inactive: nothing was written".into()),
+            );
             return None;
         }
         if resource == Resource::Cpu && self.cores.is_none() {
@@ -125,7 +131,11 @@ impl State {
     /// A CPU limit with the period and the burst that are configured.
     fn cpu_limit(&self, quota: Limit) -> CpuLimit {
         let period_us = u64::try_from(self.config.scaler.period.as_micros()).unwrap_or(100_000);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a quota in µs, which is far below 2^52")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a fraction of a quota in µs, which is far below 2^52"
+        )]
         let burst = |shares: f64| (shares.max(0.0) / 100.0 * period_us as f64 * self.config.scaler.burst) as u64;
         CpuLimit { quota, period_us, burst_us: Some(quota.amount().map_or(0, burst)) }
     }

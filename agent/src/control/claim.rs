@@ -202,8 +202,12 @@ impl State {
             return Ok(());
         }
         let share = Share { min: rule.min, max: rule.max, weight: rule.weight };
-        let bounds =
-            Bounds { min: rule.min, max: rule.max, weight: rule.weight, boundary: Boundary { value: rule.boundary, kind: rule.boundary_type } };
+        let bounds = Bounds {
+            min: rule.min,
+            max: rule.max,
+            weight: rule.weight,
+            boundary: Boundary { value: rule.boundary, kind: rule.boundary_type },
+        };
         let found = entry.in_force(resource);
         // One that is guarded already goes on from where it is, also on paper.
         let held = entry.subject.resources[resource].as_ref().and_then(|g| g.current).map_or(found, Limit::At);

@@ -8,8 +8,7 @@ use hdrhistogram::Histogram;
 use crate::status::Latency;
 
 /// Upper bounds of the published buckets, in µs.
-const BOUNDS: [f64; 14] =
-    [20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
+const BOUNDS: [f64; 14] = [20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
 
 /// One histogram, in ns, of two significant digits up to 100 s.
 #[derive(Debug)]
@@ -22,7 +21,10 @@ impl Timer {
     fn new() -> Self {
         let histogram = Histogram::new_with_bounds(1_000, 100_000_000_000, 2);
         // The bounds are constants that the crate accepts; an unbounded one would do as well.
-        Self { histogram: histogram.unwrap_or_else(|_| Histogram::new(2).unwrap_or_else(|_| unreachable!("2 digits are valid"))), sum_ns: 0.0 }
+        Self {
+            histogram: histogram.unwrap_or_else(|_| Histogram::new(2).unwrap_or_else(|_| unreachable!("2 digits are valid"))),
+            sum_ns: 0.0,
+        }
     }
 
     fn record(&mut self, ns: u64) {

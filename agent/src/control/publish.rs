@@ -83,6 +83,10 @@ impl Entry {
         ContainerStatus {
             container: Arc::clone(&self.container),
             guard: if self.phase == Phase::Guarded { self.guard() } else { GuardMode::Off },
+            reason: match &self.rule {
+                Some(rule) => format!("[[container]] in {}", rule.origin).into(),
+                None => "the settings do not ask for it".into(),
+            },
             notes: self.notes.clone(),
             cpuset: sets.map(|s| s.configured.to_string()).unwrap_or_default().into(),
             effective_cpus: sets.map(|s| s.effective.to_string()).unwrap_or_default().into(),
@@ -117,7 +121,9 @@ impl Entry {
         let in_force = self.in_force(resource);
         let limit = guarded.and_then(|g| g.current).map_or(in_force, Limit::At);
         let effective = match resource {
-            Resource::Cpu => self.last.effective_cpu.map_or(in_force, |above| if self.is_written() { above.min(in_force) } else { above }),
+            Resource::Cpu => {
+                self.last.effective_cpu.map_or(in_force, |above| if self.is_written() { above.min(in_force) } else { above })
+            }
             _ => in_force,
         };
         Some(ResourceStatus {

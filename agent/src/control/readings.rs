@@ -142,9 +142,8 @@ impl Entry {
         let seconds = reading.at_ns.saturating_sub(self.net_at_ns) as f64 / 1e9;
         if let (Some(now), true) = (&reading.net, seconds > 0.0) {
             if let Some(before) = self.last.net.as_ref().filter(|_| !now.shares_host) {
-                let bytes = |net: &crate::cgroup::NetReading| {
-                    net.interfaces.iter().map(|i| i.received_bytes + i.sent_bytes).sum::<u64>()
-                };
+                let bytes =
+                    |net: &crate::cgroup::NetReading| net.interfaces.iter().map(|i| i.received_bytes + i.sent_bytes).sum::<u64>();
                 self.usage[Resource::Net] = Some(bytes(now).saturating_sub(bytes(before)) as f64 * 8.0 / 1e6 / seconds);
             }
             self.net_at_ns = reading.at_ns;

@@ -125,7 +125,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(parts: Parts, published: Arc<ArcSwap<Snapshot>>) -> Self {
-        let Parts { settings: Settings { config, rules }, host, source, source_reason, originals, writer, meter, journal } = parts;
+        let Parts { settings: Settings { config, rules }, host, source, source_reason, originals, writer, meter, journal } =
+            parts;
         let mut state = Self {
             selector: Selector::new(&config.containers, &config.host.never_guard),
             guardian: Guardian::new(rules, 0.0, config.guardian.rejudge),
@@ -224,7 +225,12 @@ impl State {
         self.publisher.touch();
     }
 
-    fn appeared(&mut self, container: Arc<crate::containers::Container>, cgroup: Arc<crate::cgroup::Cgroup>, first: Box<Reading>) {
+    fn appeared(
+        &mut self,
+        container: Arc<crate::containers::Container>,
+        cgroup: Arc<crate::cgroup::Cgroup>,
+        first: Box<Reading>,
+    ) {
         let id = container.cgroup_id;
         let mut entry = Entry::new(container, cgroup, first);
         match self.source.track(&entry.cgroup) {

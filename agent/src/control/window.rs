@@ -198,7 +198,11 @@ impl State {
 }
 
 /// `shares` of a window, as CPU time in ns.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares are above 0, and a window is at most an hour")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shares are above 0, and a window is at most an hour"
+)]
 fn part(shares: f64, window_ns: u64) -> u64 {
     // One past the exact amount: the comparison with `upper` is strict.
     (shares / 100.0 * window_ns as f64) as u64 + 1

@@ -82,7 +82,13 @@ impl State {
     }
 
     /// A write through the REST interface came back: everything that it may have changed is read again.
-    pub(super) fn written(&mut self, id: u64, write: ContainerWrite, from: Vec<(Resource, Limit)>, result: Result<(), ApplyError>) {
+    pub(super) fn written(
+        &mut self,
+        id: u64,
+        write: ContainerWrite,
+        from: Vec<(Resource, Limit)>,
+        result: Result<(), ApplyError>,
+    ) {
         let part = |index: usize| write.changes.get(index).map_or("container", Wish::part);
         let result = result.map_err(|e| match *e.source {
             ref gone if gone.is_gone() => WriteError::Gone,

@@ -19,8 +19,8 @@ pub(super) fn load(path: &Path) -> Result<Settings> {
     }
     let rules = match config.guardian.rules_text()? {
         Some((file, text)) => {
-            let documents: Vec<Rule> = serde_json::from_str(&text)
-                .with_context(|| format!("{}: not a JSON array of rule documents", file.display()))?;
+            let documents: Vec<Rule> =
+                serde_json::from_str(&text).with_context(|| format!("{}: not a JSON array of rule documents", file.display()))?;
             RuleSet::compile(&documents)
         }
         None => RuleSet::compile(&profile(config.guardian.profile).rules()),

@@ -1,6 +1,8 @@
 //! Real-time priority for the thread that decides, where it may be had without harm.
 
-use thread_priority::unix::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id};
+use thread_priority::unix::{
+    RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 use thread_priority::{ThreadPriority, ThreadPriorityValue};
 
 use super::probe::Facts;
@@ -16,11 +18,10 @@ pub fn raise(priority: u8) {
         return;
     }
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    let set = ThreadPriorityValue::try_from(priority)
-        .map_err(|e| e.to_owned())
-        .and_then(|value| {
-            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy).map_err(|e| e.to_string())
-        });
+    let set = ThreadPriorityValue::try_from(priority).map_err(|e| e.to_owned()).and_then(|value| {
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy)
+            .map_err(|e| e.to_string())
+    });
     match set {
         Ok(()) => tracing::info!(priority, "the control thread has real-time priority"),
         Err(e) => tracing::warn!("no real-time priority for the control thread (CAP_SYS_NICE gives it): {e}"),

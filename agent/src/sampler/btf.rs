@@ -154,7 +154,10 @@ impl Btf {
     }
 
     fn named<'a>(&'a self, kind: u32, name: &'a str) -> impl Iterator<Item = Type> + 'a {
-        self.types.iter().filter_map(|at| self.type_at(*at)).filter(move |found| found.kind() == kind && self.is_named(found.at, name))
+        self.types
+            .iter()
+            .filter_map(|at| self.type_at(*at))
+            .filter(move |found| found.kind() == kind && self.is_named(found.at, name))
     }
 
     fn by_id(&self, id: u32) -> Option<Type> {

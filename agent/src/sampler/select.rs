@@ -41,9 +41,9 @@ pub fn select(wanted: Option<SourceKind>, mode: Mode, max_containers: u32) -> Re
 /// Loads and attaches the kernel side, and lets go of it again. `Err`: what is missing.
 pub fn try_ebpf() -> Result<(), String> {
     let mode = crate::cgroup::Hierarchies::probe().map_err(|e| e.to_string())?.mode();
-    EbpfSource::load(mode, 1).map(drop).map_err(|failed| {
-        Facts::probe(mode).missing().map_or_else(|| failed.to_string(), |missing| missing.to_string())
-    })
+    EbpfSource::load(mode, 1)
+        .map(drop)
+        .map_err(|failed| Facts::probe(mode).missing().map_or_else(|| failed.to_string(), |missing| missing.to_string()))
 }
 
 /// What eBPF needs of this machine.
@@ -97,7 +97,9 @@ impl Fact {
             Need::Layout => "this kernel's structures are not known; report it",
             Need::RingBuffer => "use a kernel from 5.8 on (tested from 6.1)",
             Need::CapBpf | Need::CapPerfmon => "run as root, or give the unit CAP_BPF and CAP_PERFMON (AmbientCapabilities=)",
-            Need::Loads => "see the kernel's answer; tested from 6.1; lockdown=confidentiality and a low RLIMIT_MEMLOCK are other causes",
+            Need::Loads => {
+                "see the kernel's answer; tested from 6.1; lockdown=confidentiality and a low RLIMIT_MEMLOCK are other causes"
+            }
         }
     }
 }
@@ -121,7 +123,9 @@ impl Facts {
     pub fn probe(mode: Mode) -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let btf = Btf::read(Path::new(VMLINUX)).map_err(|e| e.to_string());
-        let of_btf = |ask: &dyn Fn(&Btf) -> Result<String, String>| btf.as_ref().map_err(|_| "not known without BTF".to_owned()).and_then(ask);
+        let of_btf = |ask: &dyn Fn(&Btf) -> Result<String, String>| {
+            btf.as_ref().map_err(|_| "not known without BTF".to_owned()).and_then(ask)
+        };
         let facts = [
             (Need::Btf, btf.as_ref().map(|_| VMLINUX.to_owned()).map_err(Clone::clone)),
             (
@@ -138,10 +142,7 @@ impl Facts {
             ),
             (Need::CapBpf, capability(&status, CAP_BPF)),
             (Need::CapPerfmon, capability(&status, CAP_PERFMON)),
-            (
-                Need::Loads,
-                EbpfSource::verified(mode, 64, Program::Charge).map(|_| "yes".into()).map_err(|e| e.to_string()),
-            ),
+            (Need::Loads, EbpfSource::verified(mode, 64, Program::Charge).map(|_| "yes".into()).map_err(|e| e.to_string())),
         ];
         Self(facts.into_iter().map(|(need, found)| Fact { need, found }).collect())
     }

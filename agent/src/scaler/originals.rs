@@ -65,7 +65,11 @@ impl Originals {
     /// Opens (and makes) `state_dir/guarded`.
     pub fn open(state_dir: &Path) -> Result<Self, StateError> {
         let dir = state_dir.join("guarded");
-        fs::create_dir_all(&dir).map_err(|source| StateError { what: "cannot make the state directory", path: dir.clone(), source })?;
+        fs::create_dir_all(&dir).map_err(|source| StateError {
+            what: "cannot make the state directory",
+            path: dir.clone(),
+            source,
+        })?;
         Ok(Self { dir })
     }
 
@@ -102,8 +106,11 @@ impl Originals {
     pub fn save(&self, record: &Record) -> Result<(), StateError> {
         let path = self.file(record.cgroup_id);
         let fresh = path.with_extension("new");
-        let text = serde_json::to_vec(record)
-            .map_err(|e| StateError { what: "cannot encode", path: path.clone(), source: io::Error::other(e) })?;
+        let text = serde_json::to_vec(record).map_err(|e| StateError {
+            what: "cannot encode",
+            path: path.clone(),
+            source: io::Error::other(e),
+        })?;
         let error = |source| StateError { what: "cannot write", path: path.clone(), source };
         let mut file = fs::File::create(&fresh).map_err(error)?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(error)?;

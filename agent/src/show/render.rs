@@ -85,14 +85,13 @@ impl Page {
         self.line("");
         self.tuned(Tone::Heading, &heading);
         for container in containers {
-            let mut identity = format!("{:names$} {:7} ", cut(&container.container.name, names), engine(container));
+            let mut identity = format!("{:names$} {:7} ", cut(&container.identity.name, names), engine(container));
             for (resource, numbers) in container.resources.iter().filter(|(_, numbers)| worth_showing(numbers)) {
                 let guard = guard(container.guard, numbers.guard);
                 let row = self.row(guard, *resource, numbers);
                 self.line(&(identity.clone() + &row));
                 identity = " ".repeat(identity.len());
-                let last =
-                    view.last_decisions.iter().find(|d| d.structure == container.container.name && d.resource == *resource);
+                let last = view.last_decisions.iter().find(|d| d.structure == container.identity.name && d.resource == *resource);
                 if let Some(decision) = last {
                     self.decision(decision, view.at);
                 }
@@ -100,6 +99,8 @@ impl Page {
             if container.resources.is_empty() {
                 self.line(&identity);
             }
+            let verb = if container.guard == GuardMode::On { "guarded" } else { "advised" };
+            self.aside(Tone::Quiet, &format!("{verb} by {}", container.reason));
             for note in &container.notes {
                 self.aside(Tone::Caution, note);
             }
@@ -157,13 +158,10 @@ impl Page {
         );
         for container in containers {
             let usage = |resource| amount(container.resources.get(&resource).and_then(|numbers| numbers.usage));
-            let why = match container.notes.as_slice() {
-                [] => "the settings do not ask for it".to_owned(),
-                notes => notes.join("; "),
-            };
+            let why = container.notes.iter().fold(container.reason.clone(), |why, note| why + "; " + note);
             let row = format!(
                 "{:names$} {:7} {:>10} {:>10}  ",
-                cut(&container.container.name, names),
+                cut(&container.identity.name, names),
                 engine(container),
                 usage(Resource::Cpu),
                 usage(Resource::Mem)
@@ -179,12 +177,12 @@ impl Page {
 
 /// Room for the longest name and for the heading.
 fn name_width(containers: &[&Container]) -> usize {
-    let longest = containers.iter().map(|c| c.container.name.chars().count()).max().unwrap_or(0);
+    let longest = containers.iter().map(|c| c.identity.name.chars().count()).max().unwrap_or(0);
     longest.clamp("NOT GUARDED".len(), LONGEST_NAME)
 }
 
 fn engine(container: &Container) -> String {
-    format!("{:?}", container.container.engine).to_lowercase()
+    format!("{:?}", container.identity.engine).to_lowercase()
 }
 
 /// A container's guard holds for the resources that are guarded.

@@ -33,8 +33,10 @@ pub(super) struct Host {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Container {
-    pub(super) container: Identity,
+    #[serde(rename = "container")]
+    pub(super) identity: Identity,
     pub(super) guard: GuardMode,
+    pub(super) reason: String,
     pub(super) notes: Vec<String>,
     pub(super) resources: BTreeMap<Resource, Numbers>,
 }

@@ -14,7 +14,7 @@ fn guarded() -> Server {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
-    let api = settings(&directory, &format!("token_file = {file:?}"));
+    let api = settings(&directory, &format!("token_file = \"{}\"", file.display()));
     Server::with(&api, directory)
 }
 
@@ -129,7 +129,7 @@ fn what_cannot_be_listened_on_is_said() {
     assert!(bind(&missing).unwrap_err().to_string().contains("/nowhere/token"));
     let short = directory.path().join("short");
     std::fs::write(&short, "secret").unwrap();
-    let short = settings(&directory, &format!("token_file = {short:?}"));
+    let short = settings(&directory, &format!("token_file = \"{}\"", short.display()));
     assert!(bind(&short).unwrap_err().to_string().contains("at least 16"));
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use headroom_agent::metrics::render;
 use headroom_agent::status::Snapshot;
 
-use crate::support::{Server, bare, snapshot};
+use crate::support::{Server, bare, rename, snapshot};
 
 /// A page's series with their values, after a strict reading of the text format.
 fn series(page: &str) -> BTreeMap<String, f64> {
@@ -20,7 +20,7 @@ fn series(page: &str) -> BTreeMap<String, f64> {
             let family = help.split(' ').next().unwrap();
             assert!(name.is_match(family) && family.starts_with("headroom_"), "{text}");
             assert!(!families.contains_key(family), "{family} stands twice");
-            current = family.to_owned();
+            family.clone_into(&mut current);
         } else if let Some(kind) = text.strip_prefix("# TYPE ") {
             let (family, kind) = kind.split_once(' ').unwrap();
             assert_eq!(family, current);
@@ -97,7 +97,7 @@ fn every_number_of_the_snapshot_is_there() {
 fn names_cannot_break_the_page_and_the_dead_vanish() {
     let mut snapshot = snapshot();
     let mut odd = bare();
-    std::sync::Arc::make_mut(&mut odd.container).name = "a\"} 1\n\\b".to_owned();
+    rename(&mut odd, "a\"} 1\n\\b");
     snapshot.containers.push(odd);
     let with = series(&render(&snapshot));
     assert!(with.contains_key("headroom_usage_shares{container=\"a\\\"} 1\\n\\\\b\",resource=\"cpu\"}"), "{with:?}");
@@ -113,4 +113,20 @@ fn names_cannot_break_the_page_and_the_dead_vanish() {
 fn two_scrapes_of_one_snapshot_are_the_same() {
     let snapshot: Snapshot = snapshot();
     assert_eq!(render(&snapshot), render(&snapshot));
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_exist() {
+    let page = render(&snapshot());
+    let names = regex::Regex::new("headroom_[a-z0-9_]+").unwrap();
+    let alerts = include_str!("../../../configs/prometheus/alerts.yml");
+    let dashboard = include_str!("../../../configs/grafana/headroom.json");
+    let asked: BTreeSet<_> = [alerts, dashboard].iter().flat_map(|text| names.find_iter(text)).map(|m| m.as_str()).collect();
+    assert!(asked.len() > 10, "{asked:?}");
+    for name in asked {
+        assert!(
+            page.contains(&format!("\n{name}{{")) || page.contains(&format!("\n{name} ")),
+            "{name} is asked for and not served"
+        );
+    }
 }

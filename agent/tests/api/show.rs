@@ -3,7 +3,7 @@
 use headroom_agent::show::{StatusArgs, ask, table};
 use headroom_agent::status::GuardMode;
 
-use crate::support::{Server, cont0, decision};
+use crate::support::{Server, cont0, decision, rename};
 
 /// The table of a server with a guarded, an advised and two unguarded containers.
 fn shown(colours: bool) -> String {
@@ -11,7 +11,7 @@ fn shown(colours: bool) -> String {
     server.decisions.record(decision("cont0", 1_759_999_988.0));
     let mut snapshot = crate::support::snapshot();
     let mut advised = cont0();
-    std::sync::Arc::make_mut(&mut advised.container).name = "a-container-with-quite-a-long-name-\u{1b}[2J".to_owned();
+    rename(&mut advised, "a-container-with-quite-a-long-name-\u{1b}[2J");
     advised.guard = GuardMode::Advise;
     advised.notes =
         vec!["memory is not guarded: the memory controller is not enabled for it, so its limit cannot be set or read".into()];
@@ -30,6 +30,7 @@ fn the_table_says_what_is_guarded_and_why() {
     has("lxc     on     cpu          160.3     150     175     200      50     200");
     has("12 s ago CpuRescaleUp 125 -> 200 applied: rule CpuRescaleUp: up 2 >= 2 and down 0 <= 2");
     has("lxc     advise cpu");
+    has("    guarded by [[container]] in agent.toml:3");
     has("    memory is not guarded: the memory controller is not enabled for it");
     has("no [[container]] selects it");
     has("none");
@@ -62,7 +63,7 @@ fn the_agent_is_asked_where_the_arguments_say() {
     let server = Server::open();
     let expected = server.get("/status").body;
     let config = server.directory.path().join("agent.toml");
-    std::fs::write(&config, format!("api = {{ socket = {:?}, listen = \"off\" }}", server.socket)).unwrap();
+    std::fs::write(&config, format!("api = {{ socket = \"{}\", listen = \"off\" }}", server.socket.display())).unwrap();
     for args in [
         StatusArgs { socket: Some(server.socket.clone()), ..StatusArgs::default() },
         StatusArgs { url: Some(format!("http://{}", server.tcp)), ..StatusArgs::default() },
@@ -80,7 +81,8 @@ fn where_no_agent_answers_every_place_is_named() {
     let mut server = Server::open();
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("agent.toml");
-    std::fs::write(&config, format!("api = {{ socket = {:?}, listen = \"{}\" }}", server.socket, server.tcp)).unwrap();
+    std::fs::write(&config, format!("api = {{ socket = \"{}\", listen = \"{}\" }}", server.socket.display(), server.tcp))
+        .unwrap();
     server.end().unwrap();
     let error = asked(&StatusArgs { config: Some(config.clone()), ..StatusArgs::default() }).unwrap_err();
     assert!(error.starts_with("no agent answers:"), "{error}");

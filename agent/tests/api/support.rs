@@ -68,13 +68,15 @@ pub(crate) fn cont0() -> ContainerStatus {
     let mut resources = PerResource::default();
     let (min, max, upper, lower) = (Some(50.0), Some(200.0), Some(175.0), Some(150.0));
     resources[Resource::Cpu] = Some(ResourceStatus { guard: true, min, max, upper, lower, ..resource(Limit::At(200.0), 160.25) });
-    resources[Resource::Mem] = Some(resource(Limit::At(4096.0), 700.0));
+    let (upper, lower) = (Some(3840.0), Some(3584.0));
+    resources[Resource::Mem] = Some(ResourceStatus { upper, lower, ..resource(Limit::At(4096.0), 700.0) });
     resources[Resource::DiskRead] = Some(resource(Limit::At(100.0), 0.0));
     resources[Resource::DiskWrite] = Some(resource(Limit::Unlimited, 0.5));
     resources[Resource::Net] = Some(resource(Limit::Unlimited, 3.0));
     ContainerStatus {
         container: container("cont0", Engine::Lxc, "lxc.payload.cont0", 11),
         guard: GuardMode::On,
+        reason: "[[container]] in agent.toml:3".into(),
         notes: vec![],
         cpuset: "0-1".into(),
         effective_cpus: "0-1".into(),
@@ -92,7 +94,8 @@ pub(crate) fn bare() -> ContainerStatus {
     ContainerStatus {
         container: container("b a/re", Engine::Docker, "docker/0123", 12),
         guard: GuardMode::Off,
-        notes: vec!["no [[container]] selects it".into()],
+        reason: "no [[container]] selects it".into(),
+        notes: vec![],
         cpuset: "".into(),
         effective_cpus: "0-4".into(),
         resources,
@@ -105,6 +108,10 @@ pub(crate) fn bare() -> ContainerStatus {
 fn container(name: &str, engine: Engine, path: &str, cgroup_id: u64) -> Arc<Container> {
     let path = CgroupPath::new(path).unwrap();
     Arc::new(Container { name: name.to_owned(), engine, engine_id: None, path, cgroup_id })
+}
+
+pub(crate) fn rename(status: &mut ContainerStatus, name: &str) {
+    name.clone_into(&mut Arc::make_mut(&mut status.container).name);
 }
 
 pub(crate) fn snapshot() -> Snapshot {
@@ -218,7 +225,7 @@ pub(crate) struct Server {
 pub(crate) fn settings(directory: &tempfile::TempDir, more: &str) -> Api {
     let socket = directory.path().join("agent.sock");
     let listen = if more.contains("listen") { "" } else { "listen = \"127.0.0.1:0\"" };
-    Config::parse(&format!("[api]\n{listen}\nsocket = {socket:?}\n{more}"), "test.toml").unwrap().api
+    Config::parse(&format!("[api]\n{listen}\nsocket = \"{}\"\n{more}", socket.display()), "test.toml").unwrap().api
 }
 
 impl Server {
@@ -323,9 +330,12 @@ impl Answer {
 
 /// One request as it stands; lines in `headers` are sent as they are (an empty "Host:" line is left out).
 fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &[String], body: &str) -> Answer {
-    let headers: String = headers.iter().filter(|h| *h != "Host:").map(|h| format!("{h}\r\n")).collect();
-    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let request = format!("{method} {path} HTTP/1.1\r\n{headers}{length}Connection: close\r\n\r\n{body}");
+    let mut lines = vec![format!("{method} {path} HTTP/1.1")];
+    lines.extend(headers.iter().filter(|h| *h != "Host:").cloned());
+    if !body.is_empty() {
+        lines.push(format!("Content-Length: {}", body.len()));
+    }
+    let request = lines.join("\r\n") + "\r\nConnection: close\r\n\r\n" + body;
     // A server that refuses a long body may close before all of it is written.
     let wrote = stream.write_all(request.as_bytes());
     let mut answer = String::new();
