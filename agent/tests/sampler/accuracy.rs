@@ -134,7 +134,7 @@ fn the_files_of_the_kernel_as_the_source() {
     let mut source = CgroupfsSource::new(2);
     let mut cgroup = TestCgroup::new();
     let slot = source.track(&cgroup.open()).unwrap();
-    cgroup.run(Load::Bursts, SPAN / 5);
+    cgroup.run(Load::Spin, SPAN / 5);
     std::thread::sleep(SETTLE);
     let before = counts(&mut source, slot, &cgroup);
     cgroup.wait();
