@@ -117,7 +117,7 @@ fn ping_pong(span: Duration) -> Result<()> {
         });
         let ended = [ping.join(), pong.join()];
         for end in ended {
-            end.map_err(|_| anyhow::anyhow!("a player panicked"))??;
+            end.unwrap_or_else(|_| bail!("a player panicked"))?;
         }
         Ok(())
     })
@@ -175,7 +175,8 @@ impl Drop for Group {
     fn drop(&mut self) {
         for dir in &self.dirs {
             // Still in there only after an error.
-            let removed = fs::remove_dir(dir).or_else(|_| self.leave().map_or_else(|e| Err(std::io::Error::other(e)), |()| fs::remove_dir(dir)));
+            let removed = fs::remove_dir(dir)
+                .or_else(|_| self.leave().map_or_else(|e| Err(std::io::Error::other(e)), |()| fs::remove_dir(dir)));
             if let Err(e) = removed {
                 eprintln!("{} is left behind: {e}", dir.display());
             }

@@ -84,20 +84,22 @@ pub mod cache {
 
     /// Where `key` has its place. The higher bits are folded in, because one new container takes many numbers, so that
     /// those of interest lie at regular distances.
-    #[inline(always)]
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the mask leaves BITS bits")]
     pub const fn index(key: u64) -> u32 {
-        ((key ^ key >> BITS) & (ENTRIES as u64 - 1)) as u32
+        ((key ^ (key >> BITS)) & (ENTRIES as u64 - 1)) as u32
     }
 
     /// The entry saying that `key` is charged to `slot`. With the entry's index it stands for exactly one key below
     /// [`KEY_LIMIT`]: what the word leaves out of the key, the index determines.
-    #[inline(always)]
+    #[inline]
     pub const fn entry(key: u64, slot: u32) -> u64 {
         ((key >> BITS) << SLOT_BITS) + 1 + slot as u64
     }
 
     /// The slot that `entry`, found at `index(key)`, gives for `key`; `None` where it is of another one, or empty.
-    #[inline(always)]
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "it is compared first")]
     pub const fn slot(entry: u64, key: u64) -> Option<u32> {
         // One subtraction and one comparison: an empty entry, or another key's, lands outside.
         let slot = entry.wrapping_sub(((key >> BITS) << SLOT_BITS) + 1);
@@ -136,7 +138,7 @@ mod tests {
         for block in [0_u64, 1, 77, 1 << 19] {
             let mut seen = [false; cache::ENTRIES as usize];
             for low in 0..u64::from(cache::ENTRIES) {
-                let place = cache::index(block << cache::BITS | low) as usize;
+                let place = cache::index((block << cache::BITS) | low) as usize;
                 assert!(!seen[place], "block {block}: two keys at {place}");
                 seen[place] = true;
             }

@@ -61,7 +61,7 @@ struct Type {
 
 impl Type {
     fn kind(self) -> u32 {
-        self.info >> 24 & 0x1f
+        (self.info >> 24) & 0x1f
     }
 
     fn entries(self) -> usize {
@@ -154,7 +154,10 @@ impl Btf {
     }
 
     fn named<'a>(&'a self, kind: u32, name: &'a str) -> impl Iterator<Item = Type> + 'a {
-        self.types.iter().filter_map(|at| self.type_at(*at)).filter(move |found| found.kind() == kind && self.is_named(found.at, name))
+        self.types
+            .iter()
+            .filter_map(|at| self.type_at(*at))
+            .filter(move |found| found.kind() == kind && self.is_named(found.at, name))
     }
 
     fn by_id(&self, id: u32) -> Option<Type> {

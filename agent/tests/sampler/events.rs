@@ -17,7 +17,7 @@ const MS: u64 = 1_000_000;
 fn spinning(source: &mut EbpfSource) -> (TestCgroup, SlotId) {
     let mut cgroup = TestCgroup::new();
     let slot = source.track(&cgroup.open()).unwrap();
-    cgroup.run(Load::Spin, Duration::from_secs(60));
+    cgroup.run(Load::Spin, Duration::from_mins(1));
     std::thread::sleep(SETTLE);
     (cgroup, slot)
 }
@@ -115,7 +115,7 @@ fn a_nested_load_passes_the_threshold_of_what_is_around_it() {
     let inner_slot = source.track(&inner.open()).unwrap();
     assert!(source.arm(outer_slot, Some(50 * MS)));
     assert!(source.arm(inner_slot, Some(80 * MS)));
-    inner.run(Load::Spin, Duration::from_secs(60));
+    inner.run(Load::Spin, Duration::from_mins(1));
     let passed = passed_while_using(&mut source, outer_slot, 200 * MS);
     assert_eq!(passed.iter().map(|one| one.slot).collect::<Vec<_>>(), [outer_slot, inner_slot]);
 }

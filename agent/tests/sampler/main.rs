@@ -1,5 +1,7 @@
 //! The sampler on the running kernel, with real cgroups and real loads. As root; on v1, hybrid and v2 hosts.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests: what fails, fails the test")]
+
 mod accuracy;
 mod events;
 mod load;
