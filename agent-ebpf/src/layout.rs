@@ -11,14 +11,16 @@ macro_rules! from_btf {
 }
 
 from_btf! {
-    /// 1 to take the cpu controller's cgroup (v1, hybrid), 0 for the one of the v2 tree.
-    BY_CONTROLLER;
     /// `task_struct.pid`
     TASK_PID;
     /// `task_struct.cgroups`
     TASK_CGROUPS;
-    /// `css_set.dfl_cgrp`, or `css_set.subsys[cpu_cgrp_id]`
-    CSS_SET_TARGET;
+    /// 1 to follow the cpu controller (v1, hybrid), 0 to follow the v2 tree.
+    BY_CONTROLLER;
+    /// By controller `css_set.subsys[cpu_cgrp_id]`, a css; otherwise `css_set.dfl_cgrp`, a cgroup.
+    CSS_SET_LEAF;
+    /// From there: `serial_nr` of that css, or of the cgroup's own.
+    LEAF_SERIAL;
     /// `cgroup_subsys_state.cgroup`
     CSS_CGROUP;
     /// `cgroup.self.parent`: the css of the cgroup above.
@@ -55,12 +57,29 @@ impl Kernel {
         self.load::<u32>(offset!(TASK_PID)) == 0
     }
 
-    /// The cgroup that this task is in.
+    /// Where this task is.
+    #[inline(always)]
+    pub(crate) fn leaf(self) -> Leaf {
+        let css_set = Self(self.load(offset!(TASK_CGROUPS)));
+        Leaf(Self(css_set.load(offset!(CSS_SET_LEAF))))
+    }
+}
+
+/// The place of a task in the hierarchy that is followed.
+#[derive(Clone, Copy)]
+pub(crate) struct Leaf(Kernel);
+
+impl Leaf {
+    /// A number that no other place has or will have.
+    #[inline(always)]
+    pub(crate) fn serial(self) -> u64 {
+        self.0.load(offset!(LEAF_SERIAL))
+    }
+
+    /// The cgroup that it is.
     #[inline(always)]
     pub(crate) fn cgroup(self) -> Cgroup {
-        let css_set = Self(self.load(offset!(TASK_CGROUPS)));
-        let target = Self(css_set.load(offset!(CSS_SET_TARGET)));
-        Cgroup(if offset!(BY_CONTROLLER) == 1 { Self(target.load(offset!(CSS_CGROUP))) } else { target })
+        Cgroup(if offset!(BY_CONTROLLER) == 1 { Kernel(self.0.load(offset!(CSS_CGROUP))) } else { self.0 })
     }
 }
 

@@ -17,7 +17,7 @@ use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use aya_ebpf::programs::BtfTracePointContext;
 use headroom_records::{MAX_DEPTH, MAX_NESTING, Rung, Slot, State, cache};
 
-use crate::layout::{Cgroup, Kernel};
+use crate::layout::{Cgroup, Kernel, Leaf};
 
 /// One a tracked container. The agent sets the size and maps it.
 #[map]
@@ -51,13 +51,13 @@ fn charge(ctx: BtfTracePointContext) -> i32 {
     if task.is_idle() {
         return 0;
     }
-    let leaf = task.cgroup();
-    let id = leaf.id();
-    let Some(place) = CACHE.get_ptr_mut(cache::index(id)) else { return 0 };
+    let leaf = task.leaf();
+    let key = leaf.serial();
+    let Some(place) = CACHE.get_ptr_mut(cache::index(key)) else { return 0 };
     // SAFETY: a word of the map; every writer stores it whole.
-    let slot = match cache::slot(unsafe { place.read_volatile() }, id) {
+    let slot = match cache::slot(unsafe { place.read_volatile() }, key) {
         Some(slot) => slot,
-        None => resolve(leaf, id, place),
+        None => resolve(leaf, key, place),
     };
     if slot != cache::UNTRACKED {
         add(slot, ctx.arg(1));
@@ -73,16 +73,16 @@ fn empty(_: BtfTracePointContext) -> i32 {
 
 /// Walks to the nearest tracked cgroup, and leaves what it found in the cache.
 #[inline(always)]
-fn resolve(leaf: Cgroup, id: u64, place: *mut u64) -> u32 {
+fn resolve(leaf: Leaf, key: u64, place: *mut u64) -> u32 {
     let Some(state) = STATE.get_ptr_mut(0) else { return cache::UNTRACKED };
     // SAFETY: a field of a map's value.
     let generation = unsafe { &raw mut (*state).generation };
     let before = atomic::load(generation);
-    let slot = walk(leaf, id);
-    if id < cache::ID_LIMIT {
+    let slot = walk(leaf.cgroup());
+    if key < cache::KEY_LIMIT {
         // The agent raises the generation, then clears. Either that comes after our entry and clears it, or we see here
         // that the tracked set has changed under the walk.
-        atomic::store(place, cache::entry(id, slot));
+        atomic::store(place, cache::entry(key, slot));
         if atomic::load(generation) != before {
             atomic::store(place, 0);
         }
@@ -90,10 +90,10 @@ fn resolve(leaf: Cgroup, id: u64, place: *mut u64) -> u32 {
     slot
 }
 
-/// The slot of the nearest tracked cgroup from `leaf` upwards.
+/// The slot of the nearest tracked cgroup from this one upwards.
 #[inline(always)]
-fn walk(leaf: Cgroup, id: u64) -> u32 {
-    let (mut cgroup, mut id) = (leaf, id);
+fn walk(mut cgroup: Cgroup) -> u32 {
+    let mut id = cgroup.id();
     for _ in 0..MAX_DEPTH {
         // SAFETY: entries are made and removed, never changed in place.
         if let Some(slot) = unsafe { TRACKED.get(id) } {

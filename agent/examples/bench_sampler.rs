@@ -117,7 +117,7 @@ fn ping_pong(span: Duration) -> Result<()> {
         });
         let ended = [ping.join(), pong.join()];
         for end in ended {
-            end.map_err(|_| anyhow::anyhow!("a player panicked"))??;
+            end.unwrap_or_else(|_| bail!("a player panicked"))?;
         }
         Ok(())
     })

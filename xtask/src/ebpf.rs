@@ -58,7 +58,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let rebuilt = build(&place.root, &toolchain)?;
     if !made_by.starts_with(&format!("{}\n", toolchain.versions)) {
         let made_by = made_by.trim_end();
-        eprintln!("the object is of these sources, and they compile; not compared, because the toolchain is another one:\n{}\nnot\n{made_by}", toolchain.versions);
+        eprintln!(
+            "the object is of these sources, and they compile; not compared, because the toolchain is another one:\n{}\nnot\n{made_by}",
+            toolchain.versions
+        );
         return Ok(());
     }
     let kept = fs::read(&place.object).with_context(|| format!("reading {}", place.object.display()))?;

@@ -58,8 +58,11 @@ pub struct Rung {
     pub used_ns: u64,
 }
 
-/// The cache from a leaf cgroup's id to the slot that it is charged to: direct-mapped, one 64-bit word an entry, so that
-/// it is read and written whole from every CPU and needs no lock, no second look-up and no eviction.
+/// The cache from a leaf cgroup to the slot that it is charged to: direct-mapped, one 64-bit word an entry, so that it is
+/// read and written whole from every CPU and needs no lock, no second look-up and no eviction.
+///
+/// Its key is a serial number that the kernel gives each cgroup in each hierarchy, and never again
+/// (`cgroup_subsys_state.serial_nr`): two loads nearer to the task than the cgroup's id.
 pub mod cache {
     /// log2 of the number of entries.
     pub const BITS: u32 = 13;
@@ -73,31 +76,33 @@ pub mod cache {
     /// The most slots that an entry can tell apart.
     pub const MAX_SLOTS: u32 = UNTRACKED;
 
-    /// The low bits of an entry hold one more than the slot, so that an empty entry is a miss for every id.
+    /// The low bits of an entry hold one more than the slot, so that an empty entry is a miss for every key.
     const SLOT_BITS: u32 = 16;
 
-    /// Ids from here on do not fit an entry (the kernel counts them up from 1; 2^32 to a wrap).
-    pub const ID_LIMIT: u64 = 1 << (64 - SLOT_BITS + BITS);
+    /// Keys from here on do not fit an entry (the kernel counts them up from 1).
+    pub const KEY_LIMIT: u64 = 1 << (64 - SLOT_BITS + BITS);
 
-    /// Where `id` has its place. The high bits are folded in because a directory's id comes with those of its files, so
-    /// that ids of cgroups lie at regular distances.
-    #[inline(always)]
-    pub const fn index(id: u64) -> u32 {
-        (id.wrapping_add((id >> BITS).wrapping_mul(0x9e5)) & (ENTRIES as u64 - 1)) as u32
+    /// Where `key` has its place. The higher bits are folded in, because one new container takes many numbers, so that
+    /// those of interest lie at regular distances.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the mask leaves BITS bits")]
+    pub const fn index(key: u64) -> u32 {
+        ((key ^ (key >> BITS)) & (ENTRIES as u64 - 1)) as u32
     }
 
-    /// The entry saying that `id` is charged to `slot`. With the entry's index it stands for exactly one id below
-    /// [`ID_LIMIT`]: what the word leaves out of the id, the index determines.
-    #[inline(always)]
-    pub const fn entry(id: u64, slot: u32) -> u64 {
-        ((id >> BITS) << SLOT_BITS) + 1 + slot as u64
+    /// The entry saying that `key` is charged to `slot`. With the entry's index it stands for exactly one key below
+    /// [`KEY_LIMIT`]: what the word leaves out of the key, the index determines.
+    #[inline]
+    pub const fn entry(key: u64, slot: u32) -> u64 {
+        ((key >> BITS) << SLOT_BITS) + 1 + slot as u64
     }
 
-    /// The slot that `entry`, found at `index(id)`, gives for `id`; `None` where it is of another one, or empty.
-    #[inline(always)]
-    pub const fn slot(entry: u64, id: u64) -> Option<u32> {
-        // One subtraction and one comparison: an empty entry, or another id's, lands outside.
-        let slot = entry.wrapping_sub(((id >> BITS) << SLOT_BITS) + 1);
+    /// The slot that `entry`, found at `index(key)`, gives for `key`; `None` where it is of another one, or empty.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "it is compared first")]
+    pub const fn slot(entry: u64, key: u64) -> Option<u32> {
+        // One subtraction and one comparison: an empty entry, or another key's, lands outside.
+        let slot = entry.wrapping_sub(((key >> BITS) << SLOT_BITS) + 1);
         if slot <= UNTRACKED as u64 { Some(slot as u32) } else { None }
     }
 }
@@ -114,27 +119,27 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_answers_for_its_id_alone() {
-        let ids = [1, 2, 44, 45, 8191, 8192, 8193, 16384, 1 << 32, (1 << 32) + 1, 1 << 47, cache::ID_LIMIT - 1];
-        for id in ids {
+    fn an_entry_answers_for_its_key_alone() {
+        let keys = [1, 2, 44, 45, 8191, 8192, 8193, 16384, 1 << 32, (1 << 32) + 1, 1 << 47, cache::KEY_LIMIT - 1];
+        for key in keys {
             for slot in [0, 1, 4095, cache::MAX_SLOTS - 1, cache::UNTRACKED] {
-                let entry = cache::entry(id, slot);
-                assert_eq!(cache::slot(entry, id), Some(slot));
-                for other in ids.into_iter().filter(|other| *other != id && cache::index(*other) == cache::index(id)) {
-                    assert_eq!(cache::slot(entry, other), None, "{id} answers for {other}");
+                let entry = cache::entry(key, slot);
+                assert_eq!(cache::slot(entry, key), Some(slot));
+                for other in keys.into_iter().filter(|other| *other != key && cache::index(*other) == cache::index(key)) {
+                    assert_eq!(cache::slot(entry, other), None, "{key} answers for {other}");
                 }
             }
-            assert_eq!(cache::slot(0, id), None, "an empty entry answers for {id}");
+            assert_eq!(cache::slot(0, key), None, "an empty entry answers for {key}");
         }
     }
 
     #[test]
-    fn every_place_of_the_cache_is_one_id_of_each_block() {
+    fn every_place_of_the_cache_is_one_key_of_each_block() {
         for block in [0_u64, 1, 77, 1 << 19] {
             let mut seen = [false; cache::ENTRIES as usize];
             for low in 0..u64::from(cache::ENTRIES) {
-                let place = cache::index(block << cache::BITS | low) as usize;
-                assert!(!seen[place], "block {block}: two ids at {place}");
+                let place = cache::index((block << cache::BITS) | low) as usize;
+                assert!(!seen[place], "block {block}: two keys at {place}");
                 seen[place] = true;
             }
         }

@@ -79,6 +79,8 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
+    const AGREED: Verdict = Verdict { distance: 0.0, correct_by_ns: None };
+
     fn reading(ours_ns: u64, kernel_ns: u64) -> Reading {
         Reading { before_ns: ours_ns, kernel_ns, after_ns: ours_ns }
     }
@@ -92,14 +94,14 @@ mod tests {
     #[test]
     fn equal_counts_agree_whatever_they_began_with() {
         for span in [0, 1, 5 * MS] {
-            assert_eq!(interval(span, span), Verdict { distance: 0.0, correct_by_ns: None });
+            assert_eq!(interval(span, span), AGREED);
         }
     }
 
     #[test]
     fn rounding_to_microseconds_is_no_drift() {
-        assert_eq!(interval(1_999, 0).distance, 0.0);
-        assert_eq!(interval(100_000, 102_000).distance, 0.0);
+        assert_eq!(interval(1_999, 0), AGREED);
+        assert_eq!(interval(100_000, 102_000), AGREED);
     }
 
     #[test]
@@ -122,7 +124,7 @@ mod tests {
         let mut audit = Audit::default();
         audit.judge(Reading { before_ns: 0, kernel_ns: 4 * MS, after_ns: 4 * MS });
         let verdict = audit.judge(Reading { before_ns: 20 * MS, kernel_ns: 20 * MS, after_ns: 24 * MS }).unwrap();
-        assert_eq!(verdict, Verdict { distance: 0.0, correct_by_ns: None });
+        assert_eq!(verdict, AGREED);
     }
 
     #[test]
@@ -132,7 +134,7 @@ mod tests {
         let by = audit.judge(reading(900 * MS, 1000 * MS)).unwrap().correct_by_ns.unwrap();
         // The caller has added it, and another second went by in which both counted alike.
         let ours = (1900 * MS).checked_add_signed(by).unwrap();
-        assert_eq!(audit.judge(reading(ours, 2000 * MS)).unwrap().distance, 0.0);
+        assert_eq!(audit.judge(reading(ours, 2000 * MS)).unwrap(), AGREED);
     }
 
     #[test]
@@ -140,7 +142,7 @@ mod tests {
         let mut audit = Audit::default();
         audit.judge(reading(0, 5 * MS));
         assert_eq!(audit.judge(reading(MS, MS)), None);
-        assert_eq!(audit.judge(reading(2 * MS, 2 * MS)).unwrap().distance, 0.0);
+        assert_eq!(audit.judge(reading(2 * MS, 2 * MS)).unwrap(), AGREED);
     }
 
     #[test]

@@ -61,7 +61,7 @@ struct Type {
 
 impl Type {
     fn kind(self) -> u32 {
-        self.info >> 24 & 0x1f
+        (self.info >> 24) & 0x1f
     }
 
     fn entries(self) -> usize {

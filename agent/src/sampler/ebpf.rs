@@ -93,16 +93,20 @@ impl EbpfSource {
             let btf = Btf::read(Path::new(VMLINUX)).map_err(|e| unavailable("the kernel's types", &e))?;
             layout::resolve(&btf, mode).map_err(|e| unavailable("the kernel's types", &e))?
         };
-        // Programs of this kind are attached by a type's id in the kernel's BTF, which aya looks up itself.
-        let btf = aya::Btf::from_sys_fs().map_err(|e| unavailable("the kernel's types", &e))?;
         let mut loader = EbpfLoader::new();
-        loader.btf(Some(&btf)).map_max_entries("SLOTS", max_containers).map_max_entries("TRACKED", max_containers);
+        // It has read the kernel's types for relocations, of which our object has none: they need not be there twice.
+        loader.btf(None).map_max_entries("SLOTS", max_containers).map_max_entries("TRACKED", max_containers);
         for (name, value) in &globals {
             loader.override_global(name, value, true);
         }
         let mut ebpf = loader.load(OBJECT).map_err(|e| unavailable("loading the maps", &e))?;
-        let doing = || format!("loading the program {}", program.name());
-        program_of(&mut ebpf, program)?.load(TRACEPOINT, &btf).map_err(|e| unavailable(doing(), &e))?;
+        {
+            // A program of this kind is attached by the id of a type in the kernel's BTF, which aya looks up itself.
+            let btf = aya::Btf::from_sys_fs().map_err(|e| unavailable("the kernel's types", &e))?;
+            let doing = || format!("loading the program {}", program.name());
+            program_of(&mut ebpf, program)?.load(TRACEPOINT, &btf).map_err(|e| unavailable(doing(), &e))?;
+        }
+        give_back_memory();
         Ok(Self {
             slots: Slots::new(max_containers),
             cells: map_array(&mut ebpf, "SLOTS", max_containers as usize)?,
@@ -275,6 +279,15 @@ fn rung(bytes: &[u8]) -> Option<Rung> {
         armed_ns: u64::from_ne_bytes(armed_ns),
         used_ns: u64::from_ne_bytes(used_ns),
     })
+}
+
+/// The kernel's types take some 20 MB in small pieces while they are looked at; the allocator would keep those for ever.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
 }
 
 fn unavailable(doing: impl Display, e: &dyn std::error::Error) -> SamplerError {

@@ -30,7 +30,7 @@ pub fn select(wanted: Option<SourceKind>, mode: Mode, max_containers: u32) -> Re
         Err(failed) => failed,
     };
     // The kernel's answer is often no more than "not permitted": look for what lies under it.
-    let why = Facts::probe(mode).missing().map_or_else(|| failed.to_string(), |missing| missing.to_string());
+    let why = Facts::probe(mode).missing().map_or_else(|| failed.to_string(), ToString::to_string);
     if wanted == Some(SourceKind::Ebpf) {
         return Err(SamplerError::Ebpf { why: format!("{why} (sampler.source forces it)") });
     }
@@ -123,8 +123,9 @@ impl Facts {
     pub fn probe(mode: Mode) -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let btf = Btf::read(Path::new(VMLINUX)).map_err(|e| e.to_string());
-        let of_btf = |ask: &dyn Fn(&Btf) -> Result<String, String>| {
-            btf.as_ref().map_err(|_| "not known without BTF".to_owned()).and_then(ask)
+        let of_btf = |ask: &dyn Fn(&Btf) -> Result<String, String>| match &btf {
+            Ok(btf) => ask(btf),
+            Err(_) => Err("not known without BTF".to_owned()),
         };
         let facts = [
             (Need::Btf, btf.as_ref().map(|_| VMLINUX.to_owned()).map_err(Clone::clone)),
@@ -169,7 +170,7 @@ fn capability(status: &str, number: u32) -> Result<String, String> {
     let Some(mask) = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) else {
         return Err("/proc/self/status shows no CapEff".into());
     };
-    let has = |number: u32| mask >> number & 1 == 1;
+    let has = |number: u32| (mask >> number) & 1 == 1;
     match (has(number), has(CAP_SYS_ADMIN)) {
         (true, _) => Ok("present".into()),
         (false, true) => Ok("by CAP_SYS_ADMIN".into()),

@@ -36,7 +36,9 @@ pub(super) struct Toolchain {
 impl Toolchain {
     pub(super) fn find() -> Result<Self> {
         let (linker, linker_version) = find_linker().context(ADVICE)?;
-        for (kind, rustc) in [(Kind::System, ["/usr/bin/rustc", "-vV"].as_slice()), (Kind::Nightly, &["rustc", "+nightly", "-vV"])] {
+        for (kind, rustc) in
+            [(Kind::System, ["/usr/bin/rustc", "-vV"].as_slice()), (Kind::Nightly, &["rustc", "+nightly", "-vV"])]
+        {
             let Some(version) = answer(rustc) else { continue };
             if !kind.has_core(rustc) {
                 continue;
@@ -98,7 +100,8 @@ fn find_linker() -> Result<(PathBuf, String)> {
     let found = std::env::split_paths(&path).chain(home).find(|dir| dir.join("bpf-linker").exists());
     let dir = found.context("there is no bpf-linker on the path")?;
     let program = dir.join("bpf-linker");
-    let version = answer(&[&program.to_string_lossy(), "--version"]).with_context(|| format!("{} does not run", program.display()))?;
+    let version =
+        answer(&[&program.to_string_lossy(), "--version"]).with_context(|| format!("{} does not run", program.display()))?;
     Ok((dir, version.lines().next().unwrap_or_default().to_owned()))
 }
 

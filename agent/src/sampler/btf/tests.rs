@@ -12,11 +12,11 @@ fn sample() -> Vec<u8> {
         // 1: int
         vec![name("int"), 1 << 24, 4, 32],
         // 2: the anonymous struct
-        vec![0, STRUCT << 24 | 2, 8, name("b"), 1, 0, name("c"), 1, 32],
+        vec![0, (STRUCT << 24) | 2, 8, name("b"), 1, 0, name("c"), 1, 32],
         // 3: outer, with a bit-field size in the high byte of an offset
-        vec![name("outer"), 1 << 31 | STRUCT << 24 | 2, 12, name("a"), 1, 5 << 24, 0, 2, 32],
+        vec![name("outer"), (1 << 31) | (STRUCT << 24) | 2, 12, name("a"), 1, 5 << 24, 0, 2, 32],
         // 4: the enum
-        vec![name("order"), ENUM << 24 | 2, 4, name("first"), 3, name("second"), 7],
+        vec![name("order"), (ENUM << 24) | 2, 4, name("first"), 3, name("second"), 7],
         // 5: a tracepoint's typedef
         vec![name("btf_trace_sched_switch"), TYPEDEF << 24, 1],
     ]

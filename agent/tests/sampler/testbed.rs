@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use headroom_agent::cgroup::{Cgroup, CgroupPath, Hierarchies, Mode};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::load::Load;
 
@@ -93,8 +95,7 @@ impl TestCgroup {
 impl Drop for TestCgroup {
     fn drop(&mut self) {
         for load in &mut self.loads {
-            let _ = load.kill();
-            let _ = load.wait();
+            drop(load.kill().and_then(|()| load.wait()));
         }
         let deadline = Instant::now() + Duration::from_secs(5);
         for root in roots() {
@@ -102,8 +103,7 @@ impl Drop for TestCgroup {
             while fs::remove_dir(&dir).is_err() && dir.exists() && Instant::now() < deadline {
                 // Whatever a killed load has left behind.
                 for pid in fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default().lines() {
-                    let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap_or(i32::MAX));
-                    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                    drop(pid.parse().map(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL)));
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }

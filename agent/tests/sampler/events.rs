@@ -1,0 +1,159 @@
+//! Thresholds: the kernel rings once for each arming, and never without.
+
+use std::time::{Duration, Instant};
+
+use headroom_agent::sampler::ebpf::EbpfSource;
+use headroom_agent::sampler::{Passed, SamplerError, SlotId, SourceHealth, UsageSource};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::load::Load;
+use crate::testbed::TestCgroup;
+use crate::{SETTLE, ebpf};
+
+const MS: u64 = 1_000_000;
+
+/// A load in a cgroup, tracked.
+fn spinning(source: &mut EbpfSource) -> (TestCgroup, SlotId) {
+    let mut cgroup = TestCgroup::new();
+    let slot = source.track(&cgroup.open()).unwrap();
+    cgroup.run(Load::Spin, Duration::from_mins(1));
+    std::thread::sleep(SETTLE);
+    (cgroup, slot)
+}
+
+fn now_ns() -> u64 {
+    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
+    u64::try_from(now.as_nanos()).unwrap()
+}
+
+/// What comes until `slot` has used so much more.
+fn passed_while_using(source: &mut EbpfSource, slot: SlotId, more_ns: u64) -> Vec<Passed> {
+    let end = source.used_ns(slot).unwrap() + more_ns;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut passed = Vec::new();
+    while source.used_ns(slot).unwrap() < end {
+        assert!(Instant::now() < deadline, "the load does not run");
+        std::thread::sleep(Duration::from_millis(5));
+        source.drain(&mut |one| passed.push(one));
+    }
+    passed
+}
+
+#[test]
+fn a_threshold_rings_once_with_what_was_true_then() {
+    let mut source = ebpf();
+    let (_cgroup, slot) = spinning(&mut source);
+    let threshold = source.used_ns(slot).unwrap() + 50 * MS;
+    let before = now_ns();
+    assert!(source.arm(slot, Some(threshold)));
+
+    let fd = source.events().unwrap();
+    let ready = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::from(30_000_u16)).unwrap();
+    assert_eq!(ready, 1, "no event came");
+    let mut passed = Vec::new();
+    source.drain(&mut |one| passed.push(one));
+    let [one] = passed[..] else { panic!("expected one event, got {passed:?}") };
+    assert_eq!((one.slot, one.armed_ns), (slot, threshold));
+    assert!(one.used_ns >= threshold && one.used_ns <= source.used_ns(slot).unwrap(), "{one:?}");
+    assert!((before..=now_ns()).contains(&one.at_ns), "{one:?} is not between {before} and now");
+
+    assert_eq!(passed_while_using(&mut source, slot, 200 * MS), []);
+    assert_eq!(source.health(), SourceHealth::default());
+}
+
+#[test]
+fn each_arming_rings_again() {
+    let mut source = ebpf();
+    let (_cgroup, slot) = spinning(&mut source);
+    for _ in 0..20 {
+        let threshold = source.used_ns(slot).unwrap() + 10 * MS;
+        assert!(source.arm(slot, Some(threshold)));
+        let passed = passed_while_using(&mut source, slot, 20 * MS);
+        assert_eq!(passed.iter().map(|one| one.armed_ns).collect::<Vec<_>>(), [threshold]);
+    }
+}
+
+#[test]
+fn a_threshold_already_passed_is_said_at_once_and_does_not_ring() {
+    let mut source = ebpf();
+    let (_cgroup, slot) = spinning(&mut source);
+    let used = source.used_ns(slot).unwrap();
+    assert!(used > 0);
+    assert!(!source.arm(slot, Some(used)));
+    assert!(!source.arm(slot, Some(1)));
+    assert_eq!(passed_while_using(&mut source, slot, 100 * MS), []);
+}
+
+#[test]
+fn what_was_disarmed_or_replaced_does_not_ring() {
+    let mut source = ebpf();
+    let (_cgroup, slot) = spinning(&mut source);
+    let used = source.used_ns(slot).unwrap();
+    assert!(source.arm(slot, Some(used + 50 * MS)));
+    assert!(source.arm(slot, None));
+    assert_eq!(passed_while_using(&mut source, slot, 100 * MS), []);
+
+    let used = source.used_ns(slot).unwrap();
+    assert!(source.arm(slot, Some(used + 20 * MS)));
+    // It rings, nobody listens, and it is replaced: the first is no news any more.
+    while source.used_ns(slot).unwrap() < used + 40 * MS {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let second = source.used_ns(slot).unwrap() + 50 * MS;
+    assert!(source.arm(slot, Some(second)));
+    let passed = passed_while_using(&mut source, slot, 100 * MS);
+    assert_eq!(passed.iter().map(|one| one.armed_ns).collect::<Vec<_>>(), [second]);
+}
+
+#[test]
+fn a_nested_load_passes_the_threshold_of_what_is_around_it() {
+    let mut source = ebpf();
+    let outer = TestCgroup::new();
+    let mut inner = outer.below("inner");
+    let outer_slot = source.track(&outer.open()).unwrap();
+    let inner_slot = source.track(&inner.open()).unwrap();
+    assert!(source.arm(outer_slot, Some(50 * MS)));
+    assert!(source.arm(inner_slot, Some(80 * MS)));
+    inner.run(Load::Spin, Duration::from_mins(1));
+    let passed = passed_while_using(&mut source, outer_slot, 200 * MS);
+    assert_eq!(passed.iter().map(|one| one.slot).collect::<Vec<_>>(), [outer_slot, inner_slot]);
+}
+
+#[test]
+fn a_slot_given_back_does_not_ring_and_counts_from_zero_for_the_next() {
+    let mode = headroom_agent::cgroup::Hierarchies::probe().unwrap().mode();
+    let mut source = EbpfSource::load(mode, 1).unwrap();
+    let (first, slot) = spinning(&mut source);
+    let used = source.used_ns(slot).unwrap();
+    assert!(source.arm(slot, Some(used + 50 * MS)));
+    let second = TestCgroup::new();
+    assert!(matches!(source.track(&second.open()), Err(SamplerError::Full { capacity: 1, .. })));
+
+    source.untrack(slot);
+    assert_eq!(source.used_ns(slot), None);
+    assert!(!source.arm(slot, Some(u64::MAX - 1)));
+    let slot = source.track(&second.open()).unwrap();
+    // The first one still runs, and is nobody's.
+    std::thread::sleep(SETTLE);
+    assert_eq!(source.used_ns(slot), Some(0));
+    let mut passed = Vec::new();
+    source.drain(&mut |one| passed.push(one));
+    assert_eq!(passed, []);
+    drop(first);
+}
+
+#[test]
+fn a_correction_counts_and_the_count_never_goes_back() {
+    let mut source = ebpf();
+    let cgroup = TestCgroup::new();
+    let slot = source.track(&cgroup.open()).unwrap();
+    source.correct(slot, 5_000);
+    assert_eq!(source.used_ns(slot), Some(5_000));
+    source.correct(slot, -3_000);
+    assert_eq!(source.used_ns(slot), Some(5_000));
+    source.correct(slot, 2_000);
+    assert_eq!(source.used_ns(slot), Some(5_000), "it stands still until the count has caught up");
+    source.correct(slot, 2_000);
+    assert_eq!(source.used_ns(slot), Some(6_000));
+}
