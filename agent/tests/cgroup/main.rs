@@ -2,7 +2,13 @@
 //!
 //! `conformance` holds what must be true on all of them, the same bodies each time; `kernel` what only a kernel does: refuse, count, throttle,
 //! forget; `fake` what a kernel never shows: nonsense.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a failed test is what is wanted")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failed test is what is wanted"
+)]
 
 #[path = "../support.rs"]
 mod support;
