@@ -147,9 +147,11 @@ impl<'a> Transaction<'a> {
     fn cpu(&mut self, quota: Limit) -> Result<()> {
         let files = CpuQuota::open(self.cgroup, Access::ReadWrite)?;
         let before = files.read()?;
-        files.write(&CpuLimit { quota, period_us: before.period_us, burst_us: None })?;
-        self.done.push(Undo::Cpu { files, before });
-        Ok(())
+        let written = files.write(&CpuLimit { quota, period_us: before.period_us, burst_us: None }).map(drop);
+        if matches!(written, Ok(()) | Err(CgroupError::Verify { .. })) {
+            self.done.push(Undo::Cpu { files, before });
+        }
+        written
     }
 
     fn cpuset(&mut self, cpus: &CpuList) -> Result<()> {
