@@ -185,13 +185,18 @@ impl Cgroup {
     /// How much CPU it can have at most, in shares: the least of its own quota, the quotas above it, and 100 for each CPU
     /// that it may run on. On v2 a raise past this changes nothing.
     pub fn effective_cpu_limit(&self) -> Result<Limit> {
-        let cpus = cpuset::effective(self)?;
+        let cpus = self.effective_cpus()?;
         Ok(cpu::least_quota(&self.cpu)?.min(Limit::At(100.0 * cpus.len() as f64)))
     }
 
     /// Which CPUs it was given, and which it can run on.
     pub fn cpuset(&self) -> Result<CpuSets> {
         cpuset::read(self)
+    }
+
+    /// Which CPUs it can run on, also where it has no cpuset controller.
+    pub fn effective_cpus(&self) -> Result<CpuList> {
+        cpuset::effective(self)
     }
 
     /// Its CPU time, and that of all below it. To be read again and again: [`Self::cpu_clock`].

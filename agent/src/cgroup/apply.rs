@@ -4,13 +4,12 @@ use std::fmt;
 
 use headroom_model::limit::Limit;
 
-use super::cpuset::CPUS;
 use super::dir::{Access, Dir};
 use super::disk::{self, Device, Way};
 use super::error::{CgroupError, Result};
 use super::hierarchies::{Controller, Version};
 use super::memory::{self, HIGH, MAX_V1, MAX_V2, MEMSW};
-use super::{Cgroup, CpuLimit, CpuList, CpuQuota};
+use super::{Cgroup, CpuLimit, CpuList, CpuQuota, cpuset};
 
 /// One change of a limit.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +19,7 @@ pub enum Change {
         /// The new one.
         quota: Limit,
     },
-    /// The CPUs. Empty: those of the parent on v2; v1 refuses it while processes run.
+    /// The CPUs. Empty takes the restriction off: while processes run, that means all of those of the cgroup above.
     Cpuset(CpuList),
     /// v2's `memory.high`, in MiB.
     MemoryHigh(Limit),
@@ -98,6 +97,7 @@ impl std::error::Error for ApplyError {}
 /// How to put back one write.
 enum Undo<'a> {
     Cpu { files: CpuQuota, before: CpuLimit },
+    Cpuset { dir: &'a Dir, before: CpuList },
     File { dir: &'a Dir, controller: Controller, name: &'static str, before: String },
 }
 
@@ -105,6 +105,7 @@ impl Undo<'_> {
     fn run(&self) -> Result<()> {
         match self {
             Self::Cpu { files, before } => files.write(before).map(drop),
+            Self::Cpuset { dir, before } => cpuset::set(dir, before),
             Self::File { dir, controller, name, before } => dir.write(name, *controller, before),
         }
     }
@@ -146,15 +147,25 @@ impl<'a> Transaction<'a> {
     fn cpu(&mut self, quota: Limit) -> Result<()> {
         let files = CpuQuota::open(self.cgroup, Access::ReadWrite)?;
         let before = files.read()?;
-        files.write(&CpuLimit { quota, period_us: before.period_us, burst_us: None })?;
-        self.done.push(Undo::Cpu { files, before });
-        Ok(())
+        let written = files.write(&CpuLimit { quota, period_us: before.period_us, burst_us: None }).map(drop);
+        if matches!(written, Ok(()) | Err(CgroupError::Verify { .. })) {
+            self.done.push(Undo::Cpu { files, before });
+        }
+        written
     }
 
     fn cpuset(&mut self, cpus: &CpuList) -> Result<()> {
         let dir = self.cgroup.dir(Controller::Cpuset)?;
-        let same = |wrote: &str, reads: &str| wrote.parse::<CpuList>() == reads.parse::<CpuList>();
-        self.file(dir, Controller::Cpuset, CPUS, &cpus.to_string(), same)
+        let before = cpuset::configured(dir)?;
+        if before == *cpus {
+            return Ok(());
+        }
+        // Also when what it reads back is wrong it has been written.
+        let set = cpuset::set(dir, cpus);
+        if !matches!(set, Err(CgroupError::Write { .. })) {
+            self.done.push(Undo::Cpuset { dir, before });
+        }
+        set
     }
 
     fn memory_high(&mut self, limit: Limit) -> Result<()> {

@@ -1,12 +1,14 @@
 //! Which CPUs a cgroup may use.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::Cgroup;
-use super::error::{Result, optional};
+use super::dir::Dir;
+use super::error::{CgroupError, Result, optional};
 use super::hierarchies::{Controller, Version};
+use super::{Cgroup, Hierarchies};
 
 /// A set of CPUs, in the kernel's list form: `0-1,3`. Empty is the empty text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -99,7 +101,7 @@ impl serde::Serialize for CpuList {
 
 impl<'de> serde::Deserialize<'de> for CpuList {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
 }
@@ -113,36 +115,73 @@ pub struct CpuSets {
     pub effective: CpuList,
 }
 
-pub(super) const CPUS: &str = "cpuset.cpus";
+const CPUS: &str = "cpuset.cpus";
 const EXPECTED: &str = "a list of CPUs such as 0-1,3";
 
 pub(super) fn read(cgroup: &Cgroup) -> Result<CpuSets> {
     let dir = cgroup.dir(Controller::Cpuset)?;
-    let configured = dir.parse(CPUS, Controller::Cpuset, EXPECTED, |text| text.parse().ok())?;
-    Ok(CpuSets { configured, effective: effective(cgroup)? })
+    Ok(CpuSets { configured: configured(dir)?, effective: effective(cgroup)? })
 }
 
 /// The CPUs that the cgroup can run on; without a cpuset controller, all that are online.
 pub(super) fn effective(cgroup: &Cgroup) -> Result<CpuList> {
-    let Some(dir) = optional(cgroup.dir(Controller::Cpuset))? else { return super::Hierarchies::online_cpus() };
+    match optional(cgroup.dir(Controller::Cpuset))? {
+        Some(dir) => match effective_in(dir)? {
+            Some(cpus) => Ok(cpus),
+            None => effective_above(dir),
+        },
+        None => Hierarchies::online_cpus(),
+    }
+}
+
+/// What the kernel says; v1 says nothing where nothing was set, and on v2 the file is missing where the controller is not enabled.
+fn effective_in(dir: &Dir) -> Result<Option<CpuList>> {
     let name = match dir.version() {
         Version::V1 => "cpuset.effective_cpus",
         Version::V2 => "cpuset.cpus.effective",
     };
-    let read = |dir: &super::dir::Dir| optional(dir.parse(name, Controller::Cpuset, EXPECTED, |text| text.parse().ok()));
-    let filled = |cpus: &CpuList| !cpus.is_empty();
-    if let Some(cpus) = read(dir)?.filter(filled) {
-        return Ok(cpus);
-    }
-    // v1 leaves it empty where nothing was set; on v2 the file is missing where the controller is not enabled.
+    let cpus: Option<CpuList> = optional(dir.parse(name, Controller::Cpuset, EXPECTED, |text| text.parse().ok()))?;
+    Ok(cpus.filter(|cpus| !cpus.is_empty()))
+}
+
+/// Those of the nearest cgroup above that has some.
+fn effective_above(dir: &Dir) -> Result<CpuList> {
     let mut above = dir.parent()?;
     while let Some(dir) = above {
-        if let Some(cpus) = read(&dir)?.filter(filled) {
+        if let Some(cpus) = effective_in(&dir)? {
             return Ok(cpus);
         }
         above = dir.parent()?;
     }
-    super::Hierarchies::online_cpus()
+    Hierarchies::online_cpus()
+}
+
+/// What was set.
+pub(super) fn configured(dir: &Dir) -> Result<CpuList> {
+    dir.parse(CPUS, Controller::Cpuset, EXPECTED, |text| text.parse().ok())
+}
+
+/// Sets them. An empty list takes the restriction off: while processes run, the kernel refuses an empty one (v1 and v2 alike, ENOSPC) once there was
+/// another, and all CPUs of the cgroup above take its place.
+pub(super) fn set(dir: &Dir, cpus: &CpuList) -> Result<()> {
+    let write = |cpus: &CpuList| dir.write(CPUS, Controller::Cpuset, &cpus.to_string());
+    let written = match write(cpus) {
+        Err(CgroupError::Write { source, .. }) if cpus.is_empty() && source.raw_os_error() == Some(nix::libc::ENOSPC) => {
+            Cow::Owned(effective_above(dir)?)
+        }
+        answer => {
+            answer?;
+            Cow::Borrowed(cpus)
+        }
+    };
+    if matches!(written, Cow::Owned(_)) {
+        write(&written)?;
+    }
+    let reads = configured(dir)?;
+    if reads == *written {
+        return Ok(());
+    }
+    Err(CgroupError::Verify { file: dir.whole(CPUS), wrote: written.to_string(), reads: reads.to_string() })
 }
 
 #[cfg(test)]

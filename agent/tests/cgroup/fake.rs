@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use headroom_agent::cgroup::{CgroupError, CgroupPath, Change, CpuLimit, Hierarchies, Mode};
+use headroom_agent::cgroup::{
+    Cgroup, CgroupError, CgroupPath, Change, CpuClock, CpuLimit, CpuQuota, Hierarchies, Mode, ThrottleClock,
+};
 use headroom_model::limit::Limit;
 
 use crate::ground::{Files, Shape};
@@ -84,6 +86,7 @@ fn a_controller_that_is_not_enabled_is_told() {
         (cgroup.memory().map(drop), "memory"),
         (cgroup.disk().map(drop), "io"),
         (cgroup.cpuset().map(drop), "cpuset"),
+        (cgroup.apply(&[Change::Cpuset([0].into_iter().collect())]).map_err(|error| *error.source), "cpuset"),
         (cgroup.apply(&[Change::MemoryHigh(Limit::Unlimited)]).map_err(|error| *error.source), "memory"),
     ];
     for (answer, controller) in errors {
@@ -91,6 +94,7 @@ fn a_controller_that_is_not_enabled_is_told() {
         assert!(error.is_no_controller(), "{error}");
         assert!(error.to_string().contains(&format!("(write +{controller} there)")), "{error}");
     }
+    assert_eq!(cgroup.effective_cpus().unwrap().to_string(), "0-1");
     // CPU time is counted all the same, and what limits it is above it.
     assert_eq!(cgroup.cpu_time().unwrap().total_us, 7_000);
     fs::write(files.root.path().join("cpu.max"), "150000 100000\n").unwrap();
@@ -184,4 +188,15 @@ fn trees_of_files_are_not_made_or_removed_as_cgroups() {
     let path = CgroupPath::new("headroom-test-none").unwrap();
     assert!(matches!(files.hierarchies.create(&path), Err(CgroupError::Directory { .. })));
     assert!(matches!(files.hierarchies.remove(&CgroupPath::root()), Err(CgroupError::Directory { .. })));
+}
+
+/// The control thread writes the quota while others read and set the rest.
+#[test]
+fn handles_go_from_thread_to_thread() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Hierarchies>();
+    shared::<Cgroup>();
+    shared::<CpuQuota>();
+    shared::<CpuClock>();
+    shared::<ThrottleClock>();
 }

@@ -245,20 +245,34 @@ fn cpus_that_cannot_be_are_refused() {
     assert!(error.undone() && error.to_string().contains("this host does not have these CPUs"), "{error}");
     assert_eq!(cgroup.cpu_limit().unwrap().quota, Limit::Unlimited);
     assert_eq!(cgroup.cpuset().unwrap().configured, all);
+}
 
+/// While processes run, no kernel takes an empty list after another one.
+#[test]
+fn cpus_are_taken_off_under_running_processes() {
+    let cgroup = TestCgroup::new("unpin");
+    let all = cgroup.cpuset().unwrap().effective;
+    let one: CpuList = all.iter().take(1).collect();
     let _burner = cgroup.burn(0, 0.0);
-    let emptied = cgroup.apply(&[Change::Cpuset(CpuList::default())]);
-    match place(Controller::Cpuset).version {
-        Version::V1 => {
-            let error = emptied.unwrap_err();
-            assert!(error.undone() && error.to_string().contains("processes run in it"), "{error}");
-            assert_eq!(cgroup.cpuset().unwrap().configured, all);
-        }
-        Version::V2 => {
-            emptied.unwrap();
-            assert_eq!(cgroup.cpuset().unwrap().effective, all);
-        }
-    }
+    cgroup.apply(&[Change::Cpuset(one.clone())]).unwrap();
+    assert_eq!(cgroup.cpuset().unwrap().effective, one);
+    // Undone, too: what stood there first may be the empty list.
+    let error = cgroup.apply(&[Change::Cpuset(all.clone()), Change::Cpu { quota: Limit::At(0.1) }]).unwrap_err();
+    assert!(error.undone(), "{error}");
+    assert_eq!(cgroup.cpuset().unwrap().effective, one);
+    cgroup.apply(&[Change::Cpuset(CpuList::default())]).unwrap();
+    assert_eq!(cgroup.cpuset().unwrap().effective, all);
+}
+
+#[test]
+fn a_cpuset_is_undone_under_running_processes() {
+    let cgroup = TestCgroup::new("unpin2");
+    let all = cgroup.cpuset().unwrap().effective;
+    let one: CpuList = all.iter().take(1).collect();
+    let _burner = cgroup.burn(0, 0.0);
+    let error = cgroup.apply(&[Change::Cpuset(one), Change::Cpu { quota: Limit::At(0.1) }]).unwrap_err();
+    assert!(error.undone(), "{error}");
+    assert_eq!(cgroup.cpuset().unwrap().effective, all);
 }
 
 #[test]
@@ -285,7 +299,7 @@ impl LoopDisk {
         file.as_file().set_len(4 << 20).unwrap();
         let output = Command::new("losetup").args(["--show", "--find"]).arg(file.path()).output().unwrap();
         let device = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        output.status.success().then_some(Self { device, _file: file })
+        output.status.success().then(|| Self { device, _file: file })
     }
 }
 
