@@ -5,5 +5,6 @@
 pub mod cgroup;
 pub mod config;
 pub mod containers;
+pub mod replay;
 pub mod sampler;
 pub mod status;
