@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::{check, daemon, release, sampler, show};
+use crate::{check, daemon, release, replay, sampler, show};
 
 /// Keeps each container's limits just above what it really uses.
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ enum Command {
     Status(show::StatusArgs),
     /// Lift the limits of guarded containers to their structure's `max`, with no agent running.
     Release(release::Args),
+    /// Run recorded usage through the policy, without touching anything.
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs what was asked for.
@@ -50,7 +52,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check { config, json } => {
             let tries = check::Try { ebpf: &sampler::select::try_ebpf, config: &daemon::check_config };
             let mut out = io::stdout().lock();
-            let no_colour = std::env::var_os("NO_COLOR").is_some();
+            let no_colour = crate::config::no_colour();
             let style = if json { check::Style::Json } else { check::Style::table_for(&out, no_colour) };
             match check::run(config.as_deref(), &tries, style, &mut out) {
                 Ok(code) => return code,
@@ -58,6 +60,10 @@ pub fn run(cli: Cli) -> ExitCode {
             }
         }
         Command::Status(args) => show::run(&args),
+        Command::Replay(args) => {
+            let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+            replay::run(&args, &mut out).and_then(|()| Ok(out.flush()?))
+        }
         Command::Release(args) => release::run(&args, &mut io::stdout().lock()),
     };
     match result {

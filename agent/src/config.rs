@@ -257,3 +257,8 @@ pub struct ResourceRule {
     /// Its share of what is short.
     pub weight: f64,
 }
+
+/// Whether the user's environment asks for no colours (`NO_COLOR`).
+pub fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod host;
 pub mod metrics;
 pub mod release;
+pub mod replay;
 pub mod sampler;
 pub mod scaler;
 pub mod show;

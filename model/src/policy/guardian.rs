@@ -61,7 +61,12 @@ struct Window {
     judged: bool,
     /// It had an up event, so (with `rejudge`) no down event.
     up: bool,
+    /// How often a raise has opened it again.
+    reopened: u16,
 }
+
+/// How often a window is judged again at most: a rule with a tiny amount must not hold the loop for ever.
+const MOST_PASSES: u16 = 10_000;
 
 /// One guarded resource of a structure.
 #[derive(Clone, Debug)]
@@ -145,8 +150,10 @@ impl Subject {
         let raised = guarded.counted().is_some_and(|before| limit > before);
         guarded.current = Some(limit);
         guarded.refresh();
-        if rejudge && raised && guarded.window.up {
-            guarded.window.judged = false;
+        let window = &mut guarded.window;
+        if rejudge && raised && window.up && window.judged && window.reopened < MOST_PASSES {
+            window.judged = false;
+            window.reopened += 1;
         }
         raised
     }
@@ -320,7 +327,7 @@ impl Guardian {
                 }
                 let case = Case { rules, resource, now, timeout: *event_timeout, structure: &name, arena };
                 case.requests(guarded, Basis::Mean, events_before, out);
-                guarded.window = Window { judged: true, up };
+                (guarded.window.judged, guarded.window.up) = (true, up);
                 out.judged.insert(resource);
             }
         }
@@ -385,7 +392,7 @@ impl Guardian {
         if !case.requests(guarded, Basis::Certain, 0, out) {
             return false;
         }
-        guarded.window = Window { judged: true, up };
+        (guarded.window.judged, guarded.window.up) = (true, up);
         out.judged.insert(resource);
         true
     }

@@ -1,0 +1,136 @@
+//! Recorded usage through the very policy code, so that rules can be tried on history before they touch anything.
+//!
+//! No host bounds what is granted, and every write succeeds. Everything else is the live loop's: the Guardian judges, the
+//! Scaler plans.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use headroom_model::policy::rules::RuleSet;
+use headroom_model::profile::Profile;
+use headroom_model::resource::{PerResource, Resource};
+
+mod documents;
+mod run;
+mod summary;
+mod usage;
+
+use run::Run;
+use summary::Summary;
+use usage::Usage;
+
+/// `headroom-agent replay`
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// An array of rule documents; the default rules if not given. Several: each set in turn, with --summary only
+    #[arg(long, value_name = "R.json")]
+    pub rules: Vec<PathBuf>,
+    /// The structure's document
+    #[arg(long, value_name = "S.json")]
+    pub structure: PathBuf,
+    /// The structure's limits document
+    #[arg(long, value_name = "L.json")]
+    pub limits: PathBuf,
+    /// Recorded usage: a header `timestamp,cpu,mem,..`, then a row a window
+    #[arg(long, value_name = "U.csv")]
+    pub usage: PathBuf,
+    /// Length of a window
+    #[arg(long, default_value = "10s", value_parser = seconds)]
+    pub window: f64,
+    /// How long an event counts
+    #[arg(long, default_value = "100s", value_parser = seconds)]
+    pub event_timeout: f64,
+    /// Judge a window that raised the limit again, until no raise comes
+    #[arg(long)]
+    pub rejudge: bool,
+    /// Limits never move
+    #[arg(long)]
+    pub no_apply: bool,
+    /// Only the totals, one line a rule set
+    #[arg(long)]
+    pub summary: bool,
+}
+
+/// Replays, one JSON object a line to `out`. What is not fatal (a malformed rule, rules that can never fire) is warned of.
+pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    if args.rules.len() > 1 && !args.summary {
+        bail!("{} rule sets were given; several can only be compared with --summary", args.rules.len());
+    }
+    let (structure, limits) = documents::read(&args.structure, &args.limits)?;
+    let mut sets = Vec::new();
+    for path in &args.rules {
+        sets.push((path.display().to_string(), RuleSet::compile(&documents::rules(path)?)));
+    }
+    if sets.is_empty() {
+        sets.push(("default".to_owned(), RuleSet::compile(&Profile::Classic.rules())));
+    }
+    for (name, rules) in sets {
+        warn_of(&name, &rules, args);
+        let rules = Arc::new(rules);
+        let mut usage = Usage::open(&args.usage)?;
+        let mut run = Run::new(args, &structure, &limits, rules.clone(), usage.columns())?;
+        let mut summary = Summary::new(&name, &rules);
+        let mut row = usage.row();
+        while usage.read(&mut row)? {
+            run.window(row.timestamp, &row.cells);
+            if args.summary {
+                summary.add(&run, args.window);
+            } else {
+                run.write(&mut *out).context("writing the output failed")?;
+            }
+        }
+        if args.summary {
+            summary.write(&run, &mut *out).context("writing the output failed")?;
+        }
+    }
+    out.flush().context("writing the output failed")
+}
+
+fn warn_of(name: &str, rules: &RuleSet, args: &ReplayArgs) {
+    for problem in rules.problems() {
+        tracing::warn!(rules = name, "{problem}; it is left out");
+    }
+    for need in rules.unreachable(&PerResource::from_fn(|_: Resource| args.window), args.event_timeout) {
+        let (rule, timeout, window) = (&need.rule, args.event_timeout, args.window);
+        match need.windows {
+            Some(n) => tracing::warn!(
+                rules = name,
+                "{rule} counts {n} windows of {window} s, but events last only {timeout} s: it may never fire"
+            ),
+            None => tracing::warn!(rules = name, "{rule} counts events that no active rule makes: it can never fire"),
+        }
+    }
+}
+
+/// A length of time: `100ms`, `10s`, `2m`, `1h`, or plain seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let wrong = || format!("{text:?} is no length of time, expected for example 10s, 100ms, 0.1 or 2m, above 0");
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: f64 = number.trim().parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(wrong)?;
+    match unit {
+        "" | "s" => Ok(number),
+        "ms" => Ok(number / 1000.0),
+        "m" | "min" => Ok(number * 60.0),
+        "h" => Ok(number * 3600.0),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn lengths_of_time() {
+        assert_eq!(seconds("10s"), Ok(10.0));
+        assert_eq!(seconds("100ms"), Ok(0.1));
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        assert_eq!(seconds("2m"), Ok(120.0));
+        for wrong in ["", "s", "0s", "-1s", "10 parsecs", "1e999"] {
+            assert!(seconds(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
