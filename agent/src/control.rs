@@ -121,7 +121,10 @@ fn run(parts: Parts, inbox: &Inbox, published: Arc<ArcSwap<Snapshot>>) -> Result
             for command in inbox.commands.try_iter() {
                 let window: Duration = state.cpu_window();
                 match command {
-                    Command::Stop => return state.stop(&inbox.commands),
+                    Command::Stop => {
+                        state.stop(&inbox.commands);
+                        return Ok(());
+                    }
                     other => state.obey(other),
                 }
                 if state.cpu_window() != window {

@@ -116,7 +116,7 @@ impl Entry {
             return None;
         }
         let guarded = self.subject.resources[resource].as_ref();
-        let thresholds = guarded.and_then(|g| g.thresholds());
+        let thresholds = guarded.and_then(headroom_model::policy::guardian::Guarded::thresholds);
         let bounds = self.rule.as_ref().and_then(|rule| rule.resources[resource]);
         let in_force = self.in_force(resource);
         let limit = guarded.and_then(|g| g.current).map_or(in_force, Limit::At);

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
 use arc_swap::ArcSwap;
 use headroom_model::limit::Limit;
 use headroom_model::policy::cores::{CoreMap, Distribution, Topology};
@@ -294,14 +293,13 @@ impl State {
     }
 
     /// Ends: puts back what was found, if so configured, and lets the helpers finish.
-    pub(super) fn stop(mut self, reports: &crossbeam_channel::Receiver<Command>) -> Result<()> {
+    pub(super) fn stop(mut self, reports: &crossbeam_channel::Receiver<Command>) {
         if self.config.agent.restore_on_exit {
             self.restore_all(reports);
         }
         self.meter.finish();
         self.writer.finish();
         self.journal.finish();
-        Ok(())
     }
 
     /// What is known of a container called so.

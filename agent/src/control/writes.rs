@@ -18,6 +18,9 @@ use crate::scaler::writer::{Job, Report};
 /// How long putting back may hold up the end.
 const RESTORE: Duration = Duration::from_millis(800);
 
+/// The container, what is written, and what stood before.
+type Planned = (u64, Vec<Change>, Vec<(Resource, Limit)>);
+
 impl State {
     /// Hands a write to a writer thread, as one transaction. The container is left alone until it is reported.
     pub(super) fn write(&mut self, write: ContainerWrite) {
@@ -30,7 +33,7 @@ impl State {
         }
     }
 
-    fn plan_write(&self, write: &ContainerWrite) -> Result<(u64, Vec<Change>, Vec<(Resource, Limit)>), WriteError> {
+    fn plan_write(&self, write: &ContainerWrite) -> Result<Planned, WriteError> {
         let id = self.id_of(&write.name).ok_or(WriteError::Gone)?;
         let entry = self.entries.get(&id).ok_or(WriteError::Gone)?;
         if !entry.in_flight.is_empty() {
@@ -124,10 +127,7 @@ impl State {
         let ids: Vec<u64> = self.entries.keys().copied().collect();
         for id in ids {
             let Some(record) = self.entries.get(&id).and_then(|e| e.record.clone()) else { continue };
-            match self.restore(id, &record) {
-                true => self.writer.submit(Job::Forget { cgroup_id: id }),
-                false => open.push(id),
-            }
+            if self.restore(id, &record) { self.writer.submit(Job::Forget { cgroup_id: id }) } else { open.push(id) }
         }
         let deadline = Instant::now() + RESTORE;
         while !open.is_empty() {
@@ -182,12 +182,9 @@ impl State {
         let period_us = original.period_us.unwrap_or(100_000);
         let limit = CpuLimit { quota: original.limit, period_us, burst_us: original.burst_us };
         let opened;
-        let files = match &entry.quota {
-            Some(files) => files,
-            None => {
-                opened = entry.cgroup.cpu_quota().map_err(|e| e.to_string())?;
-                &opened
-            }
+        let files = if let Some(files) = &entry.quota { files } else {
+            opened = entry.cgroup.cpu_quota().map_err(|e| e.to_string())?;
+            &opened
         };
         match files.write(&limit) {
             Ok(_) => Ok(()),

@@ -18,7 +18,7 @@ pub fn raise(priority: u8) {
         return;
     }
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    let set = ThreadPriorityValue::try_from(priority).map_err(|e| e.to_owned()).and_then(|value| {
+    let set = ThreadPriorityValue::try_from(priority).map_err(|e| e.clone()).and_then(|value| {
         set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy)
             .map_err(|e| e.to_string())
     });
