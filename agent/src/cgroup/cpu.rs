@@ -164,8 +164,11 @@ impl CpuQuota {
     /// Puts back what `done` changed, last first: every state on the way stood before.
     fn undo(&self, done: &[Step], from: Bandwidth, cause: CgroupError) -> CgroupError {
         for step in done.iter().rev() {
-            if let Err(undo) = self.take(from.restoring(*step)) {
-                return CgroupError::HalfDone { cause: cause.into(), undo: undo.into() };
+            match self.take(from.restoring(*step)) {
+                Ok(()) => {}
+                // Nothing stands half-way where nothing stands.
+                Err(gone) if gone.is_gone() => return gone,
+                Err(undo) => return CgroupError::HalfDone { cause: cause.into(), undo: undo.into() },
             }
         }
         cause
@@ -173,8 +176,8 @@ impl CpuQuota {
 
     /// Says what an EINVAL of v1 is about, where the tree tells.
     fn explain(&self, error: CgroupError, from: Bandwidth, to: Bandwidth) -> CgroupError {
-        let CgroupError::Write { source, .. } = &error else { return error };
-        let (Files::V1 { .. }, Some(nix::libc::EINVAL)) = (&self.files, source.raw_os_error()) else { return error };
+        let CgroupError::Write { answer, .. } = &error else { return error };
+        let (Files::V1 { .. }, Some(nix::libc::EINVAL)) = (&self.files, answer.raw_os_error()) else { return error };
         let path = self.dir.path().clone();
         match (to.shares(), tightest_above(&self.dir)) {
             (Limit::At(wanted), Ok(Some((ancestor, limit)))) if wanted > limit => {

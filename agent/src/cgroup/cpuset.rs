@@ -166,7 +166,7 @@ pub(super) fn configured(dir: &Dir) -> Result<CpuList> {
 pub(super) fn set(dir: &Dir, cpus: &CpuList) -> Result<()> {
     let write = |cpus: &CpuList| dir.write(CPUS, Controller::Cpuset, &cpus.to_string());
     let written = match write(cpus) {
-        Err(CgroupError::Write { source, .. }) if cpus.is_empty() && source.raw_os_error() == Some(nix::libc::ENOSPC) => {
+        Err(CgroupError::Write { answer, .. }) if cpus.is_empty() && answer.raw_os_error() == Some(nix::libc::ENOSPC) => {
             Cow::Owned(effective_above(dir)?)
         }
         answer => {

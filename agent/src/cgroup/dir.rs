@@ -42,7 +42,7 @@ impl Dir {
         match opened {
             Ok((fd, inode)) => Ok(Self { fd, inode, hierarchy: Arc::clone(hierarchy), path: path.clone() }),
             Err(nix::Error::ENOENT | nix::Error::ENODEV | nix::Error::ENOTDIR) => Err(CgroupError::Gone { path: path.clone() }),
-            Err(errno) => Err(CgroupError::Read { file: hierarchy.root.join(path.as_str()), source: errno.into() }),
+            Err(errno) => Err(CgroupError::Read { file: hierarchy.root.join(path.as_str()), answer: errno.into() }),
         }
     }
 
@@ -118,14 +118,14 @@ impl Dir {
                 controller: controller.key(self.version()),
                 advice: self.advice(controller),
             }),
-            Err(errno) if access == Access::Read => Err(CgroupError::Read { file: self.whole(name), source: errno.into() }),
+            Err(errno) if access == Access::Read => Err(CgroupError::Read { file: self.whole(name), answer: errno.into() }),
             Err(errno) => {
                 let value = String::new();
                 Err(CgroupError::Write {
                     file: self.whole(name),
                     value,
                     why: "; it cannot be opened to be written",
-                    source: errno.into(),
+                    answer: errno.into(),
                 })
             }
         }
@@ -151,7 +151,7 @@ impl Dir {
         let mut text = String::new();
         match self.open_file(name, controller, Access::Read)?.read_to_string(&mut text) {
             Ok(_) => Ok(text),
-            Err(source) => Err(self.read_error(name, source)),
+            Err(answer) => Err(self.read_error(name, answer)),
         }
     }
 
@@ -172,20 +172,20 @@ impl Dir {
         let file = self.open_file(name, controller, Access::Write)?;
         // A plain file of a fake tree keeps its end when something shorter is written; cgroupfs has no length to set.
         if !self.hierarchy.checked {
-            file.set_len(0).map_err(|source| self.write_error(name, value, source))?;
+            file.set_len(0).map_err(|answer| self.write_error(name, value, answer))?;
         }
         // An empty write would not reach the kernel's handler: the newline makes it one.
         let line = format!("{value}\n");
-        file.write_all_at(line.as_bytes(), 0).map_err(|source| self.write_error(name, value, source))
+        file.write_all_at(line.as_bytes(), 0).map_err(|answer| self.write_error(name, value, answer))
     }
 
-    fn read_error(&self, name: &str, source: io::Error) -> CgroupError {
-        if self.alive() { CgroupError::Read { file: self.whole(name), source } } else { self.gone() }
+    fn read_error(&self, name: &str, answer: io::Error) -> CgroupError {
+        if self.alive() { CgroupError::Read { file: self.whole(name), answer } } else { self.gone() }
     }
 
-    fn write_error(&self, name: &str, value: &str, source: io::Error) -> CgroupError {
+    fn write_error(&self, name: &str, value: &str, answer: io::Error) -> CgroupError {
         if self.alive() {
-            CgroupError::Write { file: self.whole(name), value: value.to_owned(), why: meaning(name, &source), source }
+            CgroupError::Write { file: self.whole(name), value: value.to_owned(), why: meaning(name, &answer), answer }
         } else {
             self.gone()
         }
@@ -222,7 +222,7 @@ pub(super) struct KeptFile {
 impl KeptFile {
     /// All of the file, in one `pread`; `buffer` must be longer than the file.
     pub(super) fn read<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b str> {
-        let length = self.file.read_at(buffer, 0).map_err(|source| self.dir.read_error(self.name, source))?;
+        let length = self.file.read_at(buffer, 0).map_err(|answer| self.dir.read_error(self.name, answer))?;
         let text = &buffer[..length];
         match std::str::from_utf8(text) {
             Ok(text) => Ok(text),
@@ -234,7 +234,7 @@ impl KeptFile {
     pub(super) fn write(&self, value: &str) -> Result<()> {
         let written = if self.dir.hierarchy.checked { Ok(()) } else { self.file.set_len(0) }
             .and_then(|()| self.file.write_all_at(value.as_bytes(), 0));
-        written.map_err(|source| self.dir.write_error(self.name, value, source))
+        written.map_err(|answer| self.dir.write_error(self.name, value, answer))
     }
 
     /// The error for a text that makes no sense.

@@ -30,7 +30,7 @@ pub enum CgroupError {
         advice: String,
     },
     /// The kernel refused a write.
-    #[error("{file}: writing {value:?} failed: {source}{why}")]
+    #[error("{file}: writing {value:?} failed: {answer}{why}")]
     Write {
         /// The file, whole path.
         file: PathBuf,
@@ -39,15 +39,15 @@ pub enum CgroupError {
         /// What such an answer means here; begins with "; " where it is not empty.
         why: &'static str,
         /// The kernel's answer.
-        source: io::Error,
+        answer: io::Error,
     },
     /// The kernel refused a read.
-    #[error("{file}: reading failed: {source}")]
+    #[error("{file}: reading failed: {answer}")]
     Read {
         /// The file, whole path.
         file: PathBuf,
         /// The kernel's answer.
-        source: io::Error,
+        answer: io::Error,
     },
     /// A file has a text that is not understood.
     #[error("{file} reads {text:?}, expected {expected}")]

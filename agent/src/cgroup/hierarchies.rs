@@ -85,7 +85,7 @@ impl Hierarchies {
     /// Those of this host, by `/proc/self/mountinfo`.
     pub fn probe() -> Result<Self> {
         let file = PathBuf::from("/proc/self/mountinfo");
-        let text = fs::read_to_string(&file).map_err(|source| CgroupError::Read { file, source })?;
+        let text = fs::read_to_string(&file).map_err(|answer| CgroupError::Read { file, answer })?;
         let mut mounts = cgroup_mounts(&text);
         // A cgroup that is mounted somewhere by itself hides the others: whole hierarchies first.
         mounts.sort_by_key(|mount| !mount.whole);
@@ -100,7 +100,7 @@ impl Hierarchies {
             return Self::of_mounts(&[mount(root.to_owned(), None)], false, root);
         }
         let entries = fs::read_dir(root).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let entries = entries.map_err(|source| CgroupError::Read { file: root.to_owned(), source })?;
+        let entries = entries.map_err(|answer| CgroupError::Read { file: root.to_owned(), answer })?;
         let mut mounts: Vec<_> = entries
             .iter()
             .map(|entry| {
@@ -174,7 +174,7 @@ impl Hierarchies {
     /// Which CPUs are online, whatever cgroups say: `/sys/devices/system/cpu/online`.
     pub fn online_cpus() -> Result<super::CpuList> {
         let file = PathBuf::from("/sys/devices/system/cpu/online");
-        let text = fs::read_to_string(&file).map_err(|source| CgroupError::Read { file: file.clone(), source })?;
+        let text = fs::read_to_string(&file).map_err(|answer| CgroupError::Read { file: file.clone(), answer })?;
         match text.parse() {
             Ok(cpus) => Ok(cpus),
             Err(_) => Err(CgroupError::Parse { file, text, expected: "a list of CPUs" }),

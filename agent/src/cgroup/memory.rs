@@ -129,7 +129,7 @@ pub(super) fn refuse_to_kill(dir: &Dir, limit: Limit) -> Result<()> {
 /// v1's EBUSY, explained.
 pub(super) fn explain_busy(dir: &Dir, limit: Limit, error: CgroupError) -> CgroupError {
     match (&error, limit) {
-        (CgroupError::Write { source, .. }, Limit::At(mib)) if source.raw_os_error() == Some(nix::libc::EBUSY) => {
+        (CgroupError::Write { answer, .. }, Limit::At(mib)) if answer.raw_os_error() == Some(nix::libc::EBUSY) => {
             match in_use(dir) {
                 Ok((_, working_set)) => below_usage(dir, MAX_V1, mib, working_set),
                 Err(_) => error,

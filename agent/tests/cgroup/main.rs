@@ -1,7 +1,7 @@
 //! The cgroup module on whatever this host has mounted (v1, hybrid, v2) and on trees of plain files in each of these shapes.
 //!
-//! `conformance` holds what must be true on all of them, the same bodies each time; `kernel` what only a kernel does: refuse, count, throttle,
-//! forget; `fake` what a kernel never shows: nonsense.
+//! `conformance` holds what must be true on all of them, the same bodies each time; `kernel` and `counting` what only a kernel does: refuse, forget,
+//! count; `fake` what a kernel never shows: nonsense.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +15,7 @@ mod support;
 
 mod allocation;
 mod conformance;
+mod counting;
 mod fake;
 mod ground;
 mod kernel;
