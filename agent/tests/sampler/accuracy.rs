@@ -15,8 +15,8 @@ use crate::{SETTLE, ebpf};
 /// Over which the sources are compared.
 const SPAN: Duration = Duration::from_secs(5);
 
-/// Less than this says nothing.
-const LEAST: Duration = Duration::from_millis(50);
+/// Less than this says nothing; a busy machine may not give more.
+const LEAST: Duration = Duration::from_millis(10);
 
 /// What a source and the kernel say of one cgroup at one moment.
 struct Counts {
