@@ -194,6 +194,11 @@ pub struct CpuClock {
 }
 
 impl CpuClock {
+    /// The sum alone, in ns.
+    pub fn total_ns(&self) -> Result<u64, CgroupError> {
+        self.read().map(|time| time.total_us * 1000)
+    }
+
     /// Reads it.
     pub fn read(&self) -> Result<CpuTime, CgroupError> {
         use std::os::unix::fs::FileExt as _;

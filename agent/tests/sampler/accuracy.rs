@@ -155,7 +155,7 @@ fn the_audit_finds_what_was_miscounted_and_puts_it_right() {
     let mut audit = Audit::default();
     let mut verdict = |source: &mut EbpfSource| {
         let before_ns = source.counted_ns(slot).unwrap();
-        let kernel_ns = clock.read().unwrap().total_us * 1000;
+        let kernel_ns = clock.total_ns().unwrap();
         audit.judge(Reading { before_ns, kernel_ns, after_ns: source.counted_ns(slot).unwrap() })
     };
     assert_eq!(verdict(&mut source), None);
