@@ -75,17 +75,20 @@ fn reading(hierarchies: &Hierarchies, group: &Group) -> Result<(f64, f64)> {
         mapped_slots.push(mapped.track(&cgroup)?);
         pread_slots.push(preads.track(&cgroup)?);
     }
-    Ok((mean_reading(&mut mapped, &mapped_slots, 2000), mean_reading(&mut preads, &pread_slots, 100)))
+    Ok((median_reading(&mut mapped, &mapped_slots, 2000), median_reading(&mut preads, &pread_slots, 100)))
 }
 
-fn mean_reading(source: &mut dyn UsageSource, slots: &[SlotId], rounds: u32) -> f64 {
-    let mut read = || slots.iter().filter_map(|slot| source.used_ns(black_box(*slot))).fold(0, u64::wrapping_add);
-    black_box(read());
-    let began = Instant::now();
-    for _ in 0..rounds {
-        black_box(read());
-    }
-    began.elapsed().as_nanos() as f64 / f64::from(rounds)
+/// Median over the rounds: what else runs on the machine lengthens some.
+fn median_reading(source: &mut dyn UsageSource, slots: &[SlotId], rounds: usize) -> f64 {
+    let mut times: Vec<_> = (0..=rounds)
+        .map(|_| {
+            let began = Instant::now();
+            black_box(slots.iter().filter_map(|slot| source.used_ns(black_box(*slot))).fold(0, u64::wrapping_add));
+            began.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[rounds / 2].as_nanos() as f64
 }
 
 /// Two threads on one CPU that wake each other in turn.

@@ -70,6 +70,11 @@ pub trait UsageSource: Send {
     /// cannot, or when the threshold has been passed already: then the caller judges now.
     fn arm(&mut self, slot: SlotId, threshold_ns: Option<u64>) -> bool;
 
+    /// The count itself, for an audit: [`UsageSource::used_ns`] but for corrections downwards, which it follows at once.
+    fn counted_ns(&mut self, slot: SlotId) -> Option<u64> {
+        self.used_ns(slot)
+    }
+
     /// Adds to what has been counted (takes away, where negative), after the kernel's own accounting. What
     /// [`UsageSource::used_ns`] says then stands still until the count has caught up. Nothing to do for a source that reads
     /// that accounting itself.

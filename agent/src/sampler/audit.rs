@@ -6,8 +6,8 @@ pub const TOLERANCE: f64 = 0.01;
 /// The kernel's files count in whole µs; an interval has two readings.
 const ROUNDING_NS: u64 = 2_000;
 
-/// Both counts of one container, cumulative, in ns. Ours is read on both sides of the kernel's, because a charge may fall
-/// between two readings.
+/// Both counts of one container, cumulative, in ns. Ours ([`counted_ns`](super::UsageSource::counted_ns)) is read on both
+/// sides of the kernel's, because a charge may fall between two readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Ours, before the kernel's was read.

@@ -17,8 +17,8 @@ pub struct CgroupfsSource {
 #[derive(Debug)]
 struct Tracked {
     clock: CpuClock,
-    /// What the file said when tracking began, in µs.
-    since_us: u64,
+    /// What the file said when tracking began.
+    since_ns: u64,
     /// The last answer.
     said_ns: u64,
 }
@@ -41,8 +41,8 @@ impl UsageSource for CgroupfsSource {
             return Err(SamplerError::Full { path: cgroup.path().to_string(), capacity: self.capacity });
         };
         let clock = cgroup.cpu_clock()?;
-        let since_us = clock.read()?.total_us;
-        let tracked = Some(Tracked { clock, since_us, said_ns: 0 });
+        let since_ns = clock.total_ns()?;
+        let tracked = Some(Tracked { clock, since_ns, said_ns: 0 });
         match self.clocks.get_mut(slot as usize) {
             Some(place) => {
                 *place = tracked;
@@ -61,10 +61,9 @@ impl UsageSource for CgroupfsSource {
 
     fn used_ns(&mut self, slot: SlotId) -> Option<u64> {
         let tracked = self.clocks.get_mut(slot.0 as usize)?.as_mut()?;
-        match tracked.clock.read() {
-            Ok(time) => {
-                let used_ns = time.total_us.saturating_sub(tracked.since_us).saturating_mul(1000);
-                tracked.said_ns = used_ns.max(tracked.said_ns);
+        match tracked.clock.total_ns() {
+            Ok(total_ns) => {
+                tracked.said_ns = total_ns.saturating_sub(tracked.since_ns).max(tracked.said_ns);
                 Some(tracked.said_ns)
             }
             Err(e) => {

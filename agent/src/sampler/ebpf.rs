@@ -59,8 +59,8 @@ pub struct EbpfSource {
     state: MappedArray<StateCell>,
     tracked: HashMap<MapData, u64, u32>,
     rungs: RingBuf<MapData>,
-    /// What [`UsageSource::used_ns`] said last, by slot.
-    said: Vec<u64>,
+    /// What [`UsageSource::used_ns`] said last, by slot; `None` of a free one.
+    said: Vec<Option<u64>>,
     program: Program,
     /// Holds the program attached.
     ebpf: Ebpf,
@@ -114,14 +114,14 @@ impl EbpfSource {
             state: map_array(&mut ebpf, "STATE", 1)?,
             tracked: take_map(&mut ebpf, "TRACKED")?.try_into().map_err(|e| unavailable("the map TRACKED", &e))?,
             rungs: take_map(&mut ebpf, "RUNGS")?.try_into().map_err(|e| unavailable("the map RUNGS", &e))?,
-            said: vec![0; max_containers as usize],
+            said: vec![None; max_containers as usize],
             program,
             ebpf,
         })
     }
 
     fn cell(&self, slot: SlotId) -> Option<&SlotCell> {
-        self.slots.get(slot.0)?;
+        (*self.said.get(slot.0 as usize)?)?;
         self.cells.get(slot.0 as usize)
     }
 
@@ -163,18 +163,19 @@ impl UsageSource for EbpfSource {
             cell.parent.store(parent_word(parent), Ordering::Relaxed);
             cell.cgroup_id.store(cgroup.id(), Ordering::Relaxed);
         }
-        self.said[slot as usize] = 0;
         if let Err(e) = self.tracked.insert(cgroup.id(), slot, 0) {
             self.slots.release(slot);
             return Err(unavailable(format!("tracking {}", cgroup.path()), &e));
         }
         self.relink(&relinked);
         self.forget_leaves();
+        self.said[slot as usize] = Some(0);
         Ok(SlotId(slot))
     }
 
     fn untrack(&mut self, slot: SlotId) {
         let Some((taken, relinked)) = self.slots.release(slot.0) else { return };
+        self.said[slot.0 as usize] = None;
         // Another slot may have taken the id over, where a container was tracked twice.
         if self.tracked.get(&taken.cgroup_id, 0).is_ok_and(|owner| owner == slot.0)
             && let Err(e) = self.tracked.remove(&taken.cgroup_id)
@@ -190,8 +191,8 @@ impl UsageSource for EbpfSource {
     }
 
     fn used_ns(&mut self, slot: SlotId) -> Option<u64> {
-        let used = self.cell(slot)?.used_ns.load(Ordering::Relaxed);
-        let said = self.said.get_mut(slot.0 as usize)?;
+        let used = self.counted_ns(slot)?;
+        let said = self.said.get_mut(slot.0 as usize)?.as_mut()?;
         *said = used.max(*said);
         Some(*said)
     }
@@ -208,6 +209,10 @@ impl UsageSource for EbpfSource {
             cell.armed_ns.store(DISARMED, Ordering::SeqCst);
         }
         !passed
+    }
+
+    fn counted_ns(&mut self, slot: SlotId) -> Option<u64> {
+        Some(self.cell(slot)?.used_ns.load(Ordering::Relaxed))
     }
 
     fn correct(&mut self, slot: SlotId, by_ns: i64) {

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// Which load, and for how many ms.
 pub(crate) const ENV: &str = "HEADROOM_TEST_LOAD";
 
+/// What a load says when it waits to be let go.
+pub(crate) const READY: &str = "ready";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
     /// One thread that never sleeps.
@@ -62,13 +65,14 @@ fn spin(end: Instant) {
     }
 }
 
-/// Waits for a line, then loads.
+/// Says that it is there, waits for a line, then loads.
 #[test]
 #[ignore = "not a test: the load that the tests start inside a cgroup"]
 fn load() {
     let Ok(wanted) = std::env::var(ENV) else { return };
     let (name, ms) = wanted.split_once(' ').unwrap();
     let load = Load::ALL.into_iter().find(|load| load.name() == name).unwrap();
+    println!("{READY}");
     std::io::stdin().read_line(&mut String::new()).unwrap();
     load.run(Instant::now() + Duration::from_millis(ms.parse().unwrap()));
 }

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod events;
+mod fallback;
 mod load;
 mod testbed;
 

@@ -1,7 +1,7 @@
 //! Real cgroups with real loads in them, which go away with their owner.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -56,15 +56,19 @@ impl TestCgroup {
             .args(["--exact", "load::load", "--ignored", "--nocapture", "--test-threads=1"])
             .env(crate::load::ENV, format!("{} {}", load.name(), time.as_millis()))
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        // It sleeps while it is moved from hierarchy to hierarchy, so that all of them see the same of it.
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(said.any(|line| line.unwrap().ends_with(crate::load::READY)), "the load did not start");
         for root in roots() {
             fs::write(root.join(&self.path).join("cgroup.procs"), child.id().to_string()).unwrap();
         }
-        // It waits for this, so that all it does is done in here.
         child.stdin.take().unwrap().write_all(b"go\n").unwrap();
         self.loads.push(child);
+        // Nobody reads on; what the harness says at its end must not fail.
+        std::thread::spawn(move || said.count());
     }
 
     /// Waits until all loads have ended by themselves.
