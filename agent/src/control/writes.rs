@@ -126,7 +126,9 @@ impl State {
         let mut open = Vec::new();
         let ids: Vec<u64> = self.entries.keys().copied().collect();
         for id in ids {
-            let Some(record) = self.entries.get(&id).and_then(|e| e.record.clone()) else { continue };
+            // One that is no longer guarded is no longer ours: its limits are left, and what was found stays known.
+            let record = self.entries.get(&id).and_then(|e| e.record.clone()).filter(|record| record.guarded);
+            let Some(record) = record else { continue };
             if self.restore(id, &record) { self.writer.submit(Job::Forget { cgroup_id: id }) } else { open.push(id) }
         }
         let deadline = Instant::now() + RESTORE;
