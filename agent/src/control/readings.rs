@@ -55,7 +55,7 @@ impl State {
             // Where the kernel does not account this cgroup, there is nothing to hold against.
             let Some(clock) = entry.accounting() else { continue };
             let (Some(before_ns), Ok(kernel_ns), Some(after_ns)) =
-                (self.source.used_ns(slot), clock.total_ns(), self.source.used_ns(slot))
+                (self.source.counted_ns(slot), clock.total_ns(), self.source.counted_ns(slot))
             else {
                 continue;
             };
