@@ -29,7 +29,7 @@ impl State {
             if memory_ends {
                 self.check_memory(id);
                 if self.config.guardian.active {
-                    self.judge(id, ResourceSet::only(Resource::Mem));
+                    self.judge(id, ResourceSet::only(Resource::Mem), decided_ns as f64 / 1e9);
                     if let Some(entry) = self.entries.get_mut(&id) {
                         entry.subject.next_window(ResourceSet::only(Resource::Mem));
                     }
