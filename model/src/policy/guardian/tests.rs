@@ -1,5 +1,6 @@
 use super::*;
 use crate::documents::rule::Rule;
+use crate::policy::thresholds::{Boundary, Thresholds};
 use crate::profile::Profile;
 use serde_json::json;
 

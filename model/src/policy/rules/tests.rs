@@ -7,6 +7,7 @@ fn compile(rules: Value) -> RuleSet {
     RuleSet::compile(&serde_json::from_value::<Vec<Document>>(rules).unwrap())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write the fields in place")]
 fn request(name: &str, more: Value) -> Value {
     let mut rule = json!({ "name": name, "resource": "cpu", "generates": "requests", "active": true, "events_to_remove": 1,
         "rule": { ">=": [{ "var": "events.scale.up" }, 1] } });
