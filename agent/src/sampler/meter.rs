@@ -14,7 +14,8 @@ use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use headroom_model::limit::Limit;
 
 use crate::cgroup::{
-    Cgroup, CpuClock, CpuLimit, CpuList, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, ThrottleClock, Throttling,
+    Cgroup, CpuClock, CpuLimit, CpuList, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, ThrottleClock,
+    Throttling,
 };
 use crate::clock;
 use crate::containers::{Container, Discovered};
