@@ -13,7 +13,7 @@ pub fn raise(priority: u8) {
     if priority == 0 {
         return;
     }
-    if let Some(Err(why)) = Facts::probe().realtime.map(|facts| facts.verdict()) {
+    if let Some(Err(why)) = Facts::probe_realtime().map(|facts| facts.verdict()) {
         tracing::warn!("no real-time priority: {why}");
         return;
     }
