@@ -62,6 +62,10 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
         Err(e) => return Err(e.into()),
     };
     let mut done = Vec::new();
+    if let Some(cpus) = &record.cpuset {
+        cgroup.apply(&[Change::Cpuset(cpus.clone())])?;
+        done.push("its cores given back".to_owned());
+    }
     for (&resource, original) in &record.resources {
         let (now, change) = match resource {
             Resource::Cpu => (cgroup.cpu_limit()?.quota, Change::Cpu { quota: Limit::At(original.max) }),
