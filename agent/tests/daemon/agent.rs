@@ -1,5 +1,6 @@
 //! A running agent: the binary with its own configuration, state directory, socket and port, and a bare HTTP client for it.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -211,10 +212,10 @@ impl Answer {
 fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     for header in headers {
-        request += &format!("{header}\r\n");
+        request.extend([header, "\r\n"]);
     }
     if !body.is_empty() {
-        request += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        write!(request, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
     }
     stream.write_all((request + "\r\n" + body).as_bytes()).unwrap();
     let mut answer = String::new();

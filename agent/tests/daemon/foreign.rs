@@ -47,12 +47,10 @@ fn what_something_else_changed_is_put_right() {
     agent.until("the period is put right", |agent| drift(agent) == 4);
     agent.until("all is told", |agent| of(agent, "Reassert").len() == 4);
     let told = of(&agent, "Reassert");
-    assert_eq!(told.iter().map(|d| (d.from, d.to)).collect::<Vec<_>>(), [
-        (Some(77.0), Some(40.0)),
-        (None, Some(40.0)),
-        (Some(15.0), Some(40.0)),
-        (Some(40.0), Some(40.0)),
-    ]);
+    assert_eq!(
+        told.iter().map(|d| (d.from, d.to)).collect::<Vec<_>>(),
+        [(Some(77.0), Some(40.0)), (None, Some(40.0)), (Some(15.0), Some(40.0)), (Some(40.0), Some(40.0)),]
+    );
     assert!(told.iter().all(|d| d.outcome == "applied" && d.why.contains("something else")), "{told:?}");
 }
 
@@ -155,9 +153,7 @@ fn what_the_kernel_refuses_stays_as_it_was() {
     if version(&child, Controller::Cpu) == Version::V2 {
         // v2 takes it, and the tightest above counts: that is what is shown.
         agent.until("the limit goes up", |_| shares(&child) > Some(100.0));
-        agent.until("what counts is shown", |agent| {
-            agent.container("cont0")["resources"]["cpu"]["effective"]["at"] == 60.0
-        });
+        agent.until("what counts is shown", |agent| agent.container("cont0")["resources"]["cpu"]["effective"]["at"] == 60.0);
         return;
     }
     agent.until("the kernel refuses", |agent| of(agent, "CpuRescaleUp").len() >= 2);
@@ -167,7 +163,7 @@ fn what_the_kernel_refuses_stays_as_it_was() {
         assert!(decided.detail.contains("outer") && decided.detail.contains("60"), "names what is in the way: {decided:?}");
     }
     assert_eq!(shares(&child), Some(40.0));
-    assert_eq!(free(&agent), 100.0 * online(&agent) - 40.0);
+    assert!((free(&agent) + 40.0 - 100.0 * online(&agent)).abs() < 0.001, "{}", free(&agent));
     // It is tried ever more rarely: some ten windows a second do not make ten lines a second.
     let before = of(&agent, "CpuRescaleUp").len();
     thread::sleep(Duration::from_secs(3));
