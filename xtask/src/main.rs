@@ -2,6 +2,7 @@
 
 mod ebpf;
 mod process;
+mod quickstart;
 mod repo;
 mod setup;
 mod test;
@@ -18,6 +19,8 @@ use clap::Parser;
 enum Chore {
     /// Check this machine and fetch what the other chores need
     Setup(setup::Args),
+    /// Show the main job on this machine: two containers, a real load, limits that follow it
+    Quickstart(quickstart::Args),
     /// Run every test: here, in VMs, and the repository's rules
     Test(test::Args),
     /// Boot another kernel in a VM and run a command there
@@ -31,6 +34,7 @@ enum Chore {
 fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Setup(args) => setup::run(&args),
+        Chore::Quickstart(args) => quickstart::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Vm(args) => vm::run(&args),
         Chore::Ebpf(args) => ebpf::run(&args).map(|()| ExitCode::SUCCESS),
