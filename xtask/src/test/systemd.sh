@@ -44,15 +44,15 @@ engines = ["systemd"]
 name = "headroom-test-*.service"
 guard = true
 [container.cpu]
-min = 15
+min = 10
 max = ${2:-150}
-boundary = 15
+boundary = 20
 END
 }
 
 # --- Tests, in this order ---
 it_starts_and_says_that_it_is_ready() {
-    systemctl start headroom-agent && active && [ "$(property StatusText)$(property NRestarts)" = 0 ]
+    systemctl start headroom-agent && active && [ "$(property NRestarts)" = 0 ]
 }
 
 its_privileges_do_for_ebpf_and_real_time() {
@@ -63,7 +63,7 @@ its_privileges_do_for_ebpf_and_real_time() {
     grep -q ' 10 1$' /run/policies || { say "no thread has SCHED_FIFO 10: $(cat /run/policies)"; return 1; }
 }
 
-limits_move_both_ways() { until_true 30 above $busy 100 && until_true 30 below $idle 40; }
+limits_move_both_ways() { until_true 30 above $busy 100 && until_true 30 below $idle 55; }
 
 a_reload_counts_and_a_bad_one_changes_nothing() {
     pid=$(property MainPID)
@@ -84,7 +84,7 @@ what_daemon_reload_reverts_is_put_back() {
 }
 
 what_hangs_is_killed_and_started_again() {
-    until_true 30 below $idle 40 || return 1
+    until_true 30 below $idle 55 || return 1
     pid=$(property MainPID); lifted=$(logged 'lifted to 150')
     kill -STOP "$pid"
     until_true 40 restarted "$pid" && has_logged 'lifted to 150' "$lifted" && has_logged 'Watchdog timeout'
@@ -92,10 +92,10 @@ what_hangs_is_killed_and_started_again() {
 
 what_is_killed_leaves_no_container_throttled() {
     systemctl reset-failed headroom-agent
-    until_true 30 below $idle 40 || return 1
+    until_true 30 below $idle 55 || return 1
     pid=$(property MainPID)
     kill -KILL "$pid"
-    until_true 10 is $idle 150 && until_true 30 restarted "$pid" && until_true 30 below $idle 40
+    until_true 10 is $idle 150 && until_true 30 restarted "$pid" && until_true 30 below $idle 55
 }
 
 what_is_stopped_leaves_no_container_throttled() {
@@ -104,13 +104,13 @@ what_is_stopped_leaves_no_container_throttled() {
 
 on_death_hold_leaves_limits() {
     settings 'on_death = "hold"'
-    systemctl start headroom-agent && until_true 30 below $idle 40 && systemctl stop headroom-agent && below $idle 40
+    systemctl start headroom-agent && until_true 30 below $idle 55 && systemctl stop headroom-agent && below $idle 55
 }
 
 restore_on_exit_puts_back_what_was_found() {
     settings 'restore_on_exit = true'
     systemctl start headroom-agent && until_true 30 above $busy 100 && systemctl stop headroom-agent || return 1
-    is $busy 30 && is $idle 60
+    is $busy 30 && is $idle 100
 }
 
 it_needs_no_call_that_the_filter_denies() {
@@ -132,7 +132,7 @@ container() { # NAME QUOTA COMMAND
     printf '[Service]\nCPUQuota=%s\nExecStart=/bin/sh -c "%s"\n' "$2" "$3" >"/run/systemd/system/headroom-test-$1.service"
 }
 container busy 30% 'while :; do :; done'
-container idle 60% 'sleep infinity'
+container idle 100% 'sleep infinity'
 systemctl daemon-reload
 systemctl start headroom-test-busy headroom-test-idle || exit 1
 
@@ -146,7 +146,8 @@ for test in it_starts_and_says_that_it_is_ready its_privileges_do_for_ebpf_and_r
 done
 if [ $failed -gt 0 ]; then
     echo "busy: $(cat $busy)  idle: $(cat $idle)"
-    journalctl --no-pager --output=short-monotonic --unit=headroom-agent
+    journalctl --no-pager --output=short-monotonic --unit=headroom-agent | grep -v 'control::journal' | tail -n 60
+    headroom-agent status
 fi
 [ $failed = 0 ] && word=ok || word=FAILED
 echo "test result: $word. $passed passed; $failed failed; 0 ignored"
