@@ -14,7 +14,7 @@ pub fn raise(priority: u8) {
     if priority == 0 {
         return;
     }
-    let may = Facts::probe().realtime.map_or(Ok(()), |facts| facts.verdict());
+    let may = Facts::probe_realtime().map_or(Ok(()), |facts| facts.verdict());
     match may.and_then(|()| realtime(priority).map_err(|e| format!("{e} (CAP_SYS_NICE gives it)"))) {
         Ok(()) => tracing::info!(priority, "the control thread has real-time priority"),
         Err(why) => match nice() {
