@@ -94,10 +94,14 @@ fn warn_of(name: &str, rules: &RuleSet, args: &ReplayArgs) {
     }
     for need in rules.unreachable(&PerResource::from_fn(|_: Resource| args.window), args.event_timeout) {
         let (rule, timeout, window) = (&need.rule, args.event_timeout, args.window);
-        if let Some(n) = need.windows { tracing::warn!(
-            rules = name,
-            "{rule} counts {n} windows of {window} s, but events last only {timeout} s: it may never fire"
-        ) } else { tracing::warn!(rules = name, "{rule} counts events that no active rule makes: it can never fire") }
+        if let Some(n) = need.windows {
+            tracing::warn!(
+                rules = name,
+                "{rule} counts {n} windows of {window} s, but events last only {timeout} s: it may never fire"
+            )
+        } else {
+            tracing::warn!(rules = name, "{rule} counts events that no active rule makes: it can never fire")
+        }
     }
 }
 

@@ -148,7 +148,10 @@ impl State {
         let entry = self.entries.get(&id)?;
         let slot = entry.slot?;
         let judged = self.config.guardian.active && entry.may_judge(Resource::Cpu, Self::now());
-        let upper = entry.subject.resources[Resource::Cpu].as_ref().and_then(headroom_model::policy::guardian::Guarded::thresholds).map(|t| t.upper);
+        let upper = entry.subject.resources[Resource::Cpu]
+            .as_ref()
+            .and_then(headroom_model::policy::guardian::Guarded::thresholds)
+            .map(|t| t.upper);
         let threshold = match (upper, entry.opened_ns) {
             (Some(upper), Some(opened)) if judged && upper > 0.0 => Some(opened + part(upper, self.window.length_ns)),
             _ => None,

@@ -182,7 +182,9 @@ impl State {
         let period_us = original.period_us.unwrap_or(100_000);
         let limit = CpuLimit { quota: original.limit, period_us, burst_us: original.burst_us };
         let opened;
-        let files = if let Some(files) = &entry.quota { files } else {
+        let files = if let Some(files) = &entry.quota {
+            files
+        } else {
             opened = entry.cgroup.cpu_quota().map_err(|e| e.to_string())?;
             &opened
         };
