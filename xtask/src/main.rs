@@ -3,6 +3,7 @@
 mod bench;
 mod ebpf;
 mod process;
+mod quickstart;
 mod repo;
 mod setup;
 mod test;
@@ -19,6 +20,8 @@ use clap::Parser;
 enum Chore {
     /// Check this machine and fetch what the other chores need
     Setup(setup::Args),
+    /// Show the main job on this machine: two containers, a real load, limits that follow it
+    Quickstart(quickstart::Args),
     /// Run every test: here, in VMs, and the repository's rules
     Test(test::Args),
     /// Boot another kernel in a VM and run a command there
@@ -34,6 +37,7 @@ enum Chore {
 fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Setup(args) => setup::run(&args),
+        Chore::Quickstart(args) => quickstart::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Vm(args) => vm::run(&args),
         Chore::Ebpf(args) => ebpf::run(&args).map(|()| ExitCode::SUCCESS),

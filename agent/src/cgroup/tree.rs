@@ -84,7 +84,7 @@ impl Tree {
     fn absent<T>(&self, path: &CgroupPath, errno: Errno) -> Result<Option<T>, CgroupError> {
         match errno {
             Errno::ENOENT | Errno::ENODEV | Errno::ENOTDIR => Ok(None),
-            errno => Err(CgroupError::Read { file: self.directory(path), source: io::Error::from(errno) }),
+            errno => Err(CgroupError::Read { file: self.directory(path), answer: io::Error::from(errno) }),
         }
     }
 }

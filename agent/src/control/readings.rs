@@ -29,7 +29,7 @@ impl State {
             if memory_ends {
                 self.check_memory(id);
                 if self.config.guardian.active {
-                    self.judge(id, ResourceSet::only(Resource::Mem));
+                    self.judge(id, ResourceSet::only(Resource::Mem), decided_ns as f64 / 1e9);
                     if let Some(entry) = self.entries.get_mut(&id) {
                         entry.subject.next_window(ResourceSet::only(Resource::Mem));
                     }
@@ -55,7 +55,7 @@ impl State {
             // Where the kernel does not account this cgroup, there is nothing to hold against.
             let Some(clock) = entry.accounting() else { continue };
             let (Some(before_ns), Ok(kernel_ns), Some(after_ns)) =
-                (self.source.used_ns(slot), clock.total_ns(), self.source.used_ns(slot))
+                (self.source.counted_ns(slot), clock.total_ns(), self.source.counted_ns(slot))
             else {
                 continue;
             };

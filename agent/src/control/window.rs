@@ -101,7 +101,7 @@ impl State {
         let mut due: Vec<u64> = self.entries.iter().filter(|(_, e)| e.phase == Phase::Guarded).map(|(id, _)| *id).collect();
         while !due.is_empty() {
             for id in due.drain(..) {
-                self.judge(id, cpu);
+                self.judge(id, cpu, ended_ns as f64 / 1e9);
             }
             let raised = self.carry_out(ended_ns);
             if self.guardian.rejudge {
@@ -113,14 +113,13 @@ impl State {
         }
     }
 
-    /// Judges one container's ended windows; what it asks for waits in `requests`.
-    pub(super) fn judge(&mut self, id: u64, due: ResourceSet) {
-        let now = Self::now();
+    /// Judges one container's windows that ended at `end` (s); what it asks for waits in `requests`.
+    pub(super) fn judge(&mut self, id: u64, due: ResourceSet, end: f64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let due: ResourceSet = due.iter().filter(|r| entry.may_judge(*r, now)).collect();
+        let due: ResourceSet = due.iter().filter(|r| entry.may_judge(*r, end)).collect();
         let Some(first) = due.iter().next() else { return };
         self.guardian.event_timeout = self.config.guardian.event_timeout(first).as_secs_f64();
-        self.guardian.judge(&mut entry.subject, due, now, &mut self.judgement);
+        self.guardian.judge(&mut entry.subject, due, end, &mut self.judgement);
         self.counters.windows += self.judgement.judged.iter().count() as u64;
         self.counters.missing_samples += self.judgement.gaps.iter().count() as u64;
         for problem in self.judgement.problems.drain(..) {

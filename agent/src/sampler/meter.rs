@@ -14,7 +14,8 @@ use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use headroom_model::limit::Limit;
 
 use crate::cgroup::{
-    Cgroup, CpuClock, CpuLimit, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, ThrottleClock, Throttling,
+    Cgroup, CpuClock, CpuLimit, CpuList, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, ThrottleClock,
+    Throttling,
 };
 use crate::clock;
 use crate::containers::{Container, Discovered};
@@ -213,6 +214,12 @@ impl State {
     }
 }
 
+/// Where it has no cpuset of its own, it can run on those CPUs that it is given above.
+fn cpusets(cgroup: &Cgroup) -> Option<CpuSets> {
+    let inherited = || Some(CpuSets { configured: CpuList::default(), effective: cgroup.effective_cpus().ok()? });
+    cgroup.cpuset().ok().or_else(inherited)
+}
+
 /// Reads what is followed, or everything. A file that is not there, or a container that goes meanwhile, is no reading.
 fn read(cgroup_id: u64, target: &mut Target, whole: bool) -> Reading {
     let cgroup = &target.cgroup;
@@ -230,7 +237,7 @@ fn read(cgroup_id: u64, target: &mut Target, whole: bool) -> Reading {
         memory: mem.then(|| cgroup.memory().ok()).flatten(),
         cpu_limit: whole.then(|| cgroup.cpu_limit().ok()).flatten(),
         effective_cpu: whole.then(|| cgroup.effective_cpu_limit().ok()).flatten(),
-        cpusets: whole.then(|| cgroup.cpuset().ok()).flatten(),
+        cpusets: whole.then(|| cpusets(cgroup)).flatten(),
         disks: whole.then(|| cgroup.disk().ok()).flatten(),
         net: whole.then(|| cgroup.net().ok()).flatten().flatten(),
     }

@@ -43,7 +43,7 @@ pub fn try_ebpf() -> Result<(), String> {
     let mode = crate::cgroup::Hierarchies::probe().map_err(|e| e.to_string())?.mode();
     EbpfSource::load(mode, 1)
         .map(drop)
-        .map_err(|failed| Facts::probe(mode).missing().map_or_else(|| failed.to_string(), std::string::ToString::to_string))
+        .map_err(|failed| Facts::probe(mode).missing().map_or_else(|| failed.to_string(), ToString::to_string))
 }
 
 /// What eBPF needs of this machine.

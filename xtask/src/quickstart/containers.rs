@@ -15,7 +15,7 @@ use super::mounts::{self, Mount};
 const PARENT: &str = "headroom-quickstart";
 
 /// Containers that are gone, with everything in them, when this is dropped.
-pub enum Containers {
+pub(super) enum Containers {
     /// Plain cgroups, in every hierarchy.
     Plain(Vec<Mount>),
     /// LXC's, in a directory of their own.
@@ -24,9 +24,9 @@ pub enum Containers {
 
 impl Containers {
     /// Makes `names`, below `dir` where something needs to lie on disk.
-    pub fn make(names: &[&str], dir: &Path) -> Result<Self> {
+    pub(super) fn make(names: &[&str], dir: &Path, plain: bool) -> Result<Self> {
         let hierarchies = mounts::hierarchies()?;
-        if has("lxc-create") && has("lxc-start") {
+        if !plain && has("lxc-create") && has("lxc-start") {
             match Self::make_lxc(names, &dir.join("lxc"), &hierarchies) {
                 Ok(containers) => return Ok(containers),
                 Err(e) => println!("LXC is installed but does not work here ({e:#}); going on with plain cgroups"),
@@ -36,7 +36,7 @@ impl Containers {
     }
 
     /// What these are, for people.
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match self {
             Self::Plain(_) => format!("plain cgroups below {PARENT}/ (LXC is not installed)"),
             Self::Lxc(_) => "LXC containers".into(),
@@ -44,12 +44,12 @@ impl Containers {
     }
 
     /// The regular expression by which the agent shall know them; none where it does so anyway.
-    pub fn pattern(&self) -> Option<String> {
+    pub(super) fn pattern(&self) -> Option<String> {
         matches!(self, Self::Plain(_)).then(|| format!("^{PARENT}/(?P<name>cont[01])$"))
     }
 
     /// Starts a process in a container that spins until it is killed.
-    pub fn spin(&self, name: &str) -> Result<Child> {
+    pub(super) fn spin(&self, name: &str) -> Result<Child> {
         const LOOP: &str = "while :; do :; done";
         let quiet = |command: &mut Command| -> Result<Child> {
             command
@@ -60,7 +60,9 @@ impl Containers {
                 .with_context(|| format!("cannot start a load in {name}"))
         };
         match self {
-            Self::Lxc(dir) => quiet(Command::new("lxc-attach").arg("-P").arg(dir).args(["-n", name, "--", "sh", "-c", LOOP, &marker(name)])),
+            Self::Lxc(dir) => {
+                quiet(Command::new("lxc-attach").arg("-P").arg(dir).args(["-n", name, "--", "sh", "-c", LOOP, &marker(name)]))
+            }
             Self::Plain(hierarchies) => {
                 // It waits for a line before it spins, so that none of its CPU time is charged elsewhere.
                 let mut child = Command::new("sh")
@@ -136,12 +138,12 @@ impl Drop for Containers {
 }
 
 /// What marks a load's processes in `/proc/<pid>/cmdline`.
-pub fn marker(name: &str) -> String {
+pub(super) fn marker(name: &str) -> String {
     format!("headroom-quickstart-{name}")
 }
 
 /// The pids of a container's load.
-pub fn loads(name: &str) -> Vec<i32> {
+pub(super) fn loads(name: &str) -> Vec<i32> {
     let marker = marker(name);
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
@@ -155,7 +157,7 @@ pub fn loads(name: &str) -> Vec<i32> {
 }
 
 /// Kills a container's load, also where it is stopped or frozen by the quota.
-pub fn kill_loads(name: &str) {
+pub(super) fn kill_loads(name: &str) {
     for pid in loads(name) {
         // It may have ended by itself: then there is nothing to do.
         kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
@@ -187,7 +189,8 @@ fn prepare(mount: &Mount, parent: &Path) -> Result<()> {
     for controller in ["cpu", "cpuset", "memory", "io"].into_iter().filter(|c| available.split_whitespace().any(|a| a == *c)) {
         for dir in [&mount.root, parent] {
             let file = dir.join("cgroup.subtree_control");
-            fs::write(&file, format!("+{controller}")).with_context(|| format!("cannot enable {controller} in {}", file.display()))?;
+            fs::write(&file, format!("+{controller}"))
+                .with_context(|| format!("cannot enable {controller} in {}", file.display()))?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use super::containers::{self, Containers};
 
 /// One container's load.
-pub struct Load {
+pub(super) struct Load {
     name: String,
     children: Vec<std::process::Child>,
     pids: Vec<i32>,
@@ -23,7 +23,7 @@ pub struct Load {
 
 impl Load {
     /// `processes` spinning processes, stopped until [`Load::set`] asks for something.
-    pub fn start(containers: &Containers, name: &str, processes: usize) -> Result<Self> {
+    pub(super) fn start(containers: &Containers, name: &str, processes: usize) -> Result<Self> {
         let mut load = Self {
             name: name.into(),
             children: Vec::new(),
@@ -49,7 +49,7 @@ impl Load {
     }
 
     /// Wants a mean of so many shares from now on.
-    pub fn set(&mut self, shares: f64) {
+    pub(super) fn set(&mut self, shares: f64) {
         self.wanted = shares;
         self.since = Instant::now();
         self.used_at_since_ns = self.used_ns();
@@ -57,7 +57,7 @@ impl Load {
     }
 
     /// To be called every few milliseconds: stops the processes while they are ahead of what is wanted.
-    pub fn steer(&mut self) {
+    pub(super) fn steer(&mut self) {
         let elapsed = self.since.elapsed().as_secs_f64();
         let used = (self.used_ns().saturating_sub(self.used_at_since_ns)) as f64 / 1e9;
         let due = self.wanted / 100.0 * elapsed;

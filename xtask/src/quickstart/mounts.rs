@@ -7,15 +7,15 @@ use anyhow::{Context, Result};
 
 /// One mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
+pub(super) struct Mount {
     /// Where.
-    pub root: PathBuf,
+    pub(super) root: PathBuf,
     /// Its v1 controllers; none for the v2 hierarchy.
-    pub controllers: Vec<String>,
+    pub(super) controllers: Vec<String>,
 }
 
 /// Those that a container is to be in: v2, and the v1 hierarchies of the controllers that Headroom reads or moves.
-pub fn hierarchies() -> Result<Vec<Mount>> {
+pub(super) fn hierarchies() -> Result<Vec<Mount>> {
     let text = fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts")?;
     let found = parse(&text);
     anyhow::ensure!(!found.is_empty(), "no cgroup hierarchy is mounted; mount one (systemd does) and try again");

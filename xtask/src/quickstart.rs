@@ -1,0 +1,134 @@
+//! `cargo xtask quickstart`: the main job, on this machine, in a minute. Two containers, the agent on them, a real CPU load
+//! through the five phases that the policy is known by, and what came of it.
+
+mod agent;
+mod containers;
+mod display;
+mod load;
+mod mounts;
+mod phases;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use self::agent::Agent;
+use self::containers::Containers;
+use self::display::Display;
+use self::load::Load;
+use crate::{process, repo};
+
+/// The containers.
+const NAMES: [&str; 2] = ["cont0", "cont1"];
+
+/// Arguments of `quickstart`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Leave containers, agent and configuration running; Ctrl-C ends them
+    #[arg(long)]
+    keep: bool,
+    /// Use plain cgroups even where LXC is installed
+    #[arg(long)]
+    plain: bool,
+}
+
+/// Runs the quickstart. Whatever happens, nothing is left behind but `target/quickstart`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    ensure!(nix::unistd::geteuid().is_root(), "the quickstart makes cgroups and loads eBPF: run it as root");
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot catch signals")?;
+    }
+    match drive(args, &interrupted) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(e) if e.is::<Interrupted>() => {
+            println!("\ninterrupted: everything was put back");
+            Ok(ExitCode::from(130))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Ctrl-C.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
+fn drive(args: &Args, interrupted: &AtomicBool) -> Result<()> {
+    let stop = || interrupted.load(Ordering::Relaxed);
+    println!("building the agent (release) ..");
+    let binary = build()?;
+    if stop() {
+        bail!(Interrupted);
+    }
+    let dir = repo::root().join("target/quickstart");
+    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+
+    let containers = Containers::make(&NAMES, &dir, args.plain)?;
+    println!("cont0 and cont1 are {}", containers.describe());
+    let agent = Agent::start(&binary, &dir, containers.pattern().as_deref())?;
+    println!("the agent runs with {} and answers on {}", agent.config.display(), agent.url);
+    let mut loads = [Load::start(&containers, NAMES[0], 2)?, Load::start(&containers, NAMES[1], 1)?];
+    agent.wait_for(&NAMES, Instant::now() + Duration::from_secs(10), &stop)?;
+
+    let before = agent.status()?;
+    let mut display = Display::begin(phases::PHASES.iter().map(|p| p.title));
+    loads[1].set(phases::NEIGHBOUR);
+    for (at, phase) in phases::PHASES.iter().enumerate() {
+        display.phase(at);
+        loads[0].set(phase.shares);
+        let end = Instant::now() + phase.lasts;
+        while Instant::now() < end {
+            if stop() {
+                bail!(Interrupted);
+            }
+            for load in &mut loads {
+                load.steer();
+            }
+            display.show_if_due(&agent)?;
+            std::thread::sleep(Duration::from_millis(4));
+        }
+    }
+    let after = agent.status()?;
+    display.end();
+    for load in &mut loads {
+        load.set(0.0);
+    }
+    println!("{}", summary::summary(&before, &after, &agent.decisions()?, &NAMES)?);
+    println!("configuration: {}   log: {}", agent.config.display(), agent.log.display());
+    if args.keep {
+        keep(&agent, &mut loads, &stop);
+    }
+    drop(loads);
+    agent.end()?;
+    drop(containers);
+    println!("the containers, their processes and the agent are gone.");
+    Ok(())
+}
+
+/// Leaves all running until Ctrl-C.
+fn keep(agent: &Agent, loads: &mut [Load], stop: &dyn Fn() -> bool) {
+    println!("\nstill running (--keep). Try, in another terminal:");
+    println!("  curl {}/container/cont0", agent.url);
+    println!("  {} status --url {}", agent.binary.display(), agent.url);
+    println!("Ctrl-C ends it.");
+    while !stop() {
+        for load in &mut *loads {
+            load.steer();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn build() -> Result<PathBuf> {
+    let root = repo::root();
+    let mut cargo = repo::cargo();
+    process::run(cargo.args(["build", "--release", "--package", "headroom-agent"]).current_dir(&root))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join("release/headroom-agent"))
+}

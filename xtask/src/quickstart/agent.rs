@@ -1,0 +1,255 @@
+//! The agent of the quickstart: its configuration, its process, its REST interface.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A running agent; killed when this is dropped.
+pub(super) struct Agent {
+    /// The program.
+    pub(super) binary: PathBuf,
+    /// Its `agent.toml`, which stays to be read.
+    pub(super) config: PathBuf,
+    /// What it logged.
+    pub(super) log: PathBuf,
+    /// Where it answers.
+    pub(super) url: String,
+    child: Child,
+}
+
+/// A container as `/status` shows it, as far as is needed here.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Container {
+    container: Name,
+    resources: Resources,
+    /// Absent where the kernel counts none.
+    pub(super) throttling: Option<Throttling>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Name {
+    name: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Resources {
+    cpu: Option<Cpu>,
+}
+
+/// CPU, in shares.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Cpu {
+    /// Whether it is guarded.
+    pub(super) guard: bool,
+    /// Mean of the last window.
+    pub(super) usage: Option<f64>,
+    /// The limit in force.
+    pub(super) limit: Value,
+    /// Threshold.
+    pub(super) upper: Option<f64>,
+    /// Threshold.
+    pub(super) lower: Option<f64>,
+    /// Share-seconds.
+    pub(super) areas: Areas,
+}
+
+/// Share-seconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Areas {
+    /// Consumed.
+    pub(super) used: f64,
+    /// Under the limit.
+    pub(super) allocated: f64,
+    /// Under `max`.
+    pub(super) reserved: f64,
+}
+
+/// The kernel's counters.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Throttling {
+    /// Periods that ran with a quota.
+    pub(super) periods: u64,
+    /// Those that were throttled.
+    pub(super) throttled_periods: u64,
+}
+
+/// One decision.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Decision {
+    /// Seconds since the epoch.
+    pub(super) at: f64,
+    /// Whose.
+    pub(super) structure: String,
+    /// What.
+    pub(super) action: String,
+    /// By which rule and numbers.
+    pub(super) why: String,
+    /// The limit before.
+    pub(super) from: Value,
+    /// The limit after.
+    pub(super) to: Value,
+    /// What came of it.
+    pub(super) outcome: String,
+}
+
+impl Container {
+    /// What people call it.
+    pub(super) fn name(&self) -> &str {
+        &self.container.name
+    }
+
+    /// Its CPU side.
+    pub(super) fn cpu(&self) -> Option<&Cpu> {
+        self.resources.cpu.as_ref()
+    }
+}
+
+/// `{"at": 100}` as 100, `"unlimited"` as none.
+pub(super) fn amount(limit: &Value) -> Option<f64> {
+    limit.get("at").and_then(Value::as_f64)
+}
+
+impl Agent {
+    /// Writes the configuration and starts the agent on it.
+    pub(super) fn start(binary: &Path, dir: &Path, pattern: Option<&str>) -> Result<Self> {
+        let address = free_address()?;
+        let (config, log) = (dir.join("agent.toml"), dir.join("agent.log"));
+        // A state directory of an earlier run would speak of cgroups that are gone.
+        let state = dir.join("state");
+        if state.exists() {
+            fs::remove_dir_all(&state).with_context(|| state.display().to_string())?;
+        }
+        fs::write(&config, toml(dir, &address, pattern)).with_context(|| config.display().to_string())?;
+        let output = File::create(&log).with_context(|| log.display().to_string())?;
+        let mut command = Command::new(binary);
+        command.arg("run").arg("--config").arg(&config);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        // A process group of its own: Ctrl-C is for us, who end it in order.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+        Ok(Self { binary: binary.to_owned(), config, log, url: format!("http://{address}"), child })
+    }
+
+    /// Waits until it guards these containers.
+    pub(super) fn wait_for(&self, names: &[&str], deadline: Instant, stop: &dyn Fn() -> bool) -> Result<()> {
+        loop {
+            let guarded = self.status().is_ok_and(|all| {
+                names.iter().all(|name| all.iter().any(|c| c.name() == *name && c.cpu().is_some_and(|cpu| cpu.guard)))
+            });
+            if guarded {
+                return Ok(());
+            }
+            if stop() {
+                bail!(super::Interrupted);
+            }
+            if Instant::now() > deadline {
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                bail!("the agent does not guard {names:?} yet. Its log:\n{log}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Every container.
+    pub(super) fn status(&self) -> Result<Vec<Container>> {
+        #[derive(Deserialize)]
+        struct Status {
+            containers: Vec<Container>,
+        }
+        Ok(self.get::<Status>("/status")?.containers)
+    }
+
+    /// The decisions, oldest first.
+    pub(super) fn decisions(&self) -> Result<Vec<Decision>> {
+        let mut decisions: Vec<Decision> = self.get("/decisions?limit=1000")?;
+        decisions.reverse();
+        Ok(decisions)
+    }
+
+    fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let url = format!("{}{path}", self.url);
+        let mut answer = ureq::get(&url).call().with_context(|| format!("{url} (log: {})", self.log.display()))?;
+        answer.body_mut().read_json().with_context(|| url)
+    }
+
+    /// Ends it in order: it puts back what it found.
+    pub(super) fn end(mut self) -> Result<()> {
+        self.terminate();
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the agent ended with {status}; its log is {}", self.log.display());
+        Ok(())
+    }
+
+    fn terminate(&mut self) {
+        if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
+            // It may end just now: then there is nothing to do.
+            kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.terminate();
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The documented port, or another one where that is taken.
+fn free_address() -> Result<String> {
+    let taken = |port| TcpListener::bind(("127.0.0.1", port));
+    let listener = taken(8000).or_else(|_| taken(0)).context("no free port on loopback")?;
+    Ok(listener.local_addr()?.to_string())
+}
+
+fn toml(dir: &Path, address: &str, pattern: Option<&str>) -> String {
+    let quoted = |path: PathBuf| Value::String(path.display().to_string()).to_string();
+    let pattern = pattern.map_or_else(String::new, |pattern| {
+        format!("\n# The quickstart's containers are plain cgroups; LXC's and Docker's are known without.\n[[discovery.pattern]]\npath = '{pattern}'\n")
+    });
+    format!(
+        "# Written by the quickstart. configs/agent.toml explains every key.\n\
+         [host.max]\n\
+         # Enough for both containers to reach their max, also on two cores.\n\
+         cpu = 400\n\
+         \n\
+         [agent]\n\
+         state_dir = {state}\n\
+         restore_on_exit = true\n\
+         \n\
+         [guardian.window]\n\
+         # The default is 100 ms. Half a second is easier on the eyes.\n\
+         cpu = \"500ms\"\n\
+         \n\
+         [api]\n\
+         listen = \"{address}\"\n\
+         socket = {socket}\n\
+         # So that curl may write without a token: for a walk-through only.\n\
+         open_writes = true\n\
+         {pattern}\n\
+         [[container]]\n\
+         name = \"cont[01]\"\n\
+         guard = true\n\
+         \n\
+         [container.cpu]\n\
+         # Shares: 100 are one core.\n\
+         min = 50\n\
+         max = 200\n\
+         boundary = 25\n",
+        state = quoted(dir.join("state")),
+        socket = quoted(dir.join("agent.sock")),
+    )
+}

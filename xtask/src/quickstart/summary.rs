@@ -1,0 +1,44 @@
+//! What came of it: decisions, share-seconds, utilization, throttling.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result};
+
+use super::agent::{Container, Decision, Throttling, amount};
+
+/// The text for people. `before` and `after` are the statuses at both ends of the run.
+pub(super) fn summary(before: &[Container], after: &[Container], decisions: &[Decision], names: &[&str]) -> Result<String> {
+    let mut text = String::from("Decisions\n");
+    let began = decisions.first().map_or(0.0, |d| d.at);
+    for d in decisions {
+        let limit = |l| amount(l).map_or_else(|| "none".to_owned(), |a| format!("{a:.0}"));
+        let change = format!("{} -> {}", limit(&d.from), limit(&d.to));
+        writeln!(text, "  {:>5.1}s {:<6} {:<15} {change:<12} {:<8} {}", d.at - began, d.structure, d.action, d.outcome, d.why)?;
+    }
+    writeln!(
+        text,
+        "\n{:<8}{:>10}{:>11}{:>10}{:>13}{:>15}{:>20}",
+        "", "used", "allocated", "reserved", "utilization", "fixed at max", "throttled periods"
+    )?;
+    for name in names {
+        let of = |all: &[Container]| {
+            all.iter().find(|c| c.name() == *name).cloned().with_context(|| format!("{name} is not in the status"))
+        };
+        let (first, last) = (of(before)?, of(after)?);
+        let (Some(a), Some(b)) = (first.cpu(), last.cpu()) else { continue };
+        let (used, allocated, reserved) =
+            (b.areas.used - a.areas.used, b.areas.allocated - a.areas.allocated, b.areas.reserved - a.areas.reserved);
+        let per_cent = |part: f64, whole: f64| if whole > 0.0 { format!("{:.0} %", part / whole * 100.0) } else { "-".into() };
+        let zero = Throttling { periods: 0, throttled_periods: 0 };
+        let (t0, t1) = (first.throttling.unwrap_or(zero), last.throttling.unwrap_or(zero));
+        let throttled = format!("{} of {}", t1.throttled_periods - t0.throttled_periods, t1.periods - t0.periods);
+        writeln!(
+            text,
+            "{name:<8}{used:>10.0}{allocated:>11.0}{reserved:>10.0}{:>13}{:>15}{throttled:>20}",
+            per_cent(used, allocated),
+            per_cent(used, reserved),
+        )?;
+    }
+    text.push_str("used, allocated, reserved: share-seconds (100 = one core for a second); utilization: used / allocated.\n");
+    Ok(text)
+}
