@@ -1,5 +1,6 @@
 //! The project's chores, as one program: `cargo xtask <chore>`.
 
+mod bench;
 mod ebpf;
 mod process;
 mod quickstart;
@@ -27,6 +28,8 @@ enum Chore {
     Vm(vm::Args),
     /// Build the kernel side's object anew, or check that it is what the sources give
     Ebpf(ebpf::Args),
+    /// Measure speed and memory against what they may be
+    Bench(bench::Args),
     /// Hold the repository's own rules against every file
     Tidy,
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args),
         Chore::Vm(args) => vm::run(&args),
         Chore::Ebpf(args) => ebpf::run(&args).map(|()| ExitCode::SUCCESS),
+        Chore::Bench(args) => bench::run(&args),
         Chore::Tidy => tidy::run(),
     };
     done.unwrap_or_else(|error| {

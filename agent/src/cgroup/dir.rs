@@ -1,7 +1,7 @@
 //! Kept handles: a cgroup's directory in one hierarchy, and files opened relative to it.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -148,11 +148,9 @@ impl Dir {
 
     /// All of a file.
     pub(super) fn read(&self, name: &str, controller: Controller) -> Result<String> {
-        let mut text = String::new();
-        match self.open_file(name, controller, Access::Read)?.read_to_string(&mut text) {
-            Ok(_) => Ok(text),
-            Err(answer) => Err(self.read_error(name, answer)),
-        }
+        let file = self.open_file(name, controller, Access::Read)?;
+        let text = whole_text(&file).map_err(|answer| self.read_error(name, answer))?;
+        String::from_utf8(text).map_err(|_not| self.read_error(name, io::ErrorKind::InvalidData.into()))
     }
 
     /// Reads a file through `parse`, which says `None` to what it does not understand.
@@ -190,6 +188,25 @@ impl Dir {
             self.gone()
         }
     }
+}
+
+/// All of a file that says of itself that it is empty, as those of cgroupfs do: where std would ask for its length and begin with
+/// a few bytes, this takes two calls of the kernel.
+fn whole_text(file: &File) -> io::Result<Vec<u8>> {
+    let (mut text, mut length) = (vec![0; 4096], 0);
+    loop {
+        match file.read_at(&mut text[length..], length as u64) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        if length == text.len() {
+            text.resize(2 * length, 0);
+        }
+    }
+    text.truncate(length);
+    Ok(text)
 }
 
 /// What the kernel means by refusing a write, where it is known.

@@ -43,6 +43,7 @@ impl State {
         entry.notes.retain(|note| note.starts_with("CPU usage is not counted"));
         self.waiting.ids.remove(&id);
         let selection = self.selector.select(&entry.container);
+        entry.shown = None;
         entry.rule = match &selection {
             Selection::Rule(at) => self.config.containers.get(*at).cloned().map(Arc::new),
             Selection::None | Selection::Vetoed { .. } => None,

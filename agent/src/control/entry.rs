@@ -6,6 +6,7 @@ use headroom_model::limit::Limit;
 use headroom_model::policy::guardian::Subject;
 use headroom_model::resource::{PerResource, Resource, ResourceSet};
 
+use super::publish::Shown;
 use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota};
 use crate::config::ContainerRule;
 use crate::containers::Container;
@@ -61,6 +62,8 @@ pub(super) struct Entry {
     /// The kernel's accounting of it, on a kept descriptor; opened at the first audit.
     clock: Option<CpuClock>,
     pub(super) audit: Audit,
+    /// `None` where what it is made of has changed.
+    pub(super) shown: Option<Shown>,
     /// When disks were read last, `CLOCK_MONOTONIC` ns.
     pub(super) disks_at_ns: u64,
     /// When the network was.
@@ -112,6 +115,7 @@ impl Entry {
             last: first,
             clock: None,
             audit: Audit::default(),
+            shown: None,
         }
     }
 

@@ -45,7 +45,7 @@ impl State {
     /// Publishes what stands now.
     pub(super) fn publish(&mut self) {
         let now = clock::monotonic_ns();
-        let mut containers: Vec<_> = self.entries.values().map(Entry::status).collect();
+        let mut containers: Vec<_> = self.entries.values_mut().map(Entry::status).collect();
         containers.sort_by(|a, b| a.container.name.cmp(&b.container.name));
         self.counters.source = self.source.health();
         let snapshot = Snapshot {
@@ -77,30 +77,54 @@ impl State {
     }
 }
 
-impl Entry {
-    fn status(&self) -> ContainerStatus {
-        let sets = self.last.cpusets.as_ref();
-        ContainerStatus {
-            container: Arc::clone(&self.container),
-            guard: if self.phase == Phase::Guarded { self.guard() } else { GuardMode::Off },
-            reason: match &self.rule {
+/// What of a container's status seldom changes, as it is shown: kept from one snapshot to the next.
+pub(super) struct Shown {
+    reason: Arc<str>,
+    cpuset: Arc<str>,
+    effective_cpus: Arc<str>,
+    disk: Option<Arc<DiskDevice>>,
+    net: Option<Arc<NetDevice>>,
+}
+
+impl Shown {
+    fn of(entry: &Entry) -> Self {
+        let sets = entry.last.cpusets.as_ref();
+        Self {
+            reason: match &entry.rule {
                 Some(rule) => format!("[[container]] in {}", rule.origin).into(),
                 None => "the settings do not ask for it".into(),
             },
-            notes: self.notes.clone(),
             cpuset: sets.map(|s| s.configured.to_string()).unwrap_or_default().into(),
             effective_cpus: sets.map(|s| s.effective.to_string()).unwrap_or_default().into(),
-            resources: PerResource::from_fn(|r| self.resource_status(r)),
-            throttling: self.last.throttling,
-            disk: self.last.disks.iter().flatten().next().map(|disk| {
+            disk: entry.last.disks.iter().flatten().next().map(|disk| {
                 let (major, minor) = (disk.device.major, disk.device.minor);
                 Arc::new(DiskDevice { major, minor, path: format!("/dev/block/{major}:{minor}") })
             }),
-            net: self.last.net.as_ref().filter(|net| !net.shares_host).and_then(|net| {
+            net: entry.last.net.as_ref().filter(|net| !net.shares_host).and_then(|net| {
                 let in_container = net.interfaces.first()?.name.clone();
                 Some(Arc::new(NetDevice { in_container, in_host: String::new() }))
             }),
         }
+    }
+}
+
+impl Entry {
+    fn status(&mut self) -> ContainerStatus {
+        let shown = self.shown.take().unwrap_or_else(|| Shown::of(self));
+        let status = ContainerStatus {
+            container: Arc::clone(&self.container),
+            guard: if self.phase == Phase::Guarded { self.guard() } else { GuardMode::Off },
+            reason: Arc::clone(&shown.reason),
+            notes: self.notes.clone(),
+            cpuset: Arc::clone(&shown.cpuset),
+            effective_cpus: Arc::clone(&shown.effective_cpus),
+            resources: PerResource::from_fn(|r| self.resource_status(r)),
+            throttling: self.last.throttling,
+            disk: shown.disk.clone(),
+            net: shown.net.clone(),
+        };
+        self.shown = Some(shown);
+        status
     }
 
     /// `None` for what this container has no controller for.

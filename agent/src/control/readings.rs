@@ -175,6 +175,9 @@ impl Entry {
             }
             self.last.memory = Some(memory);
         }
+        if reading.cpusets.is_some() || reading.disks.is_some() || reading.net.is_some() {
+            self.shown = None;
+        }
         let last = &mut self.last;
         last.at_ns = reading.at_ns;
         last.cpu_time = reading.cpu_time.or(last.cpu_time);

@@ -120,6 +120,7 @@ pub(super) struct State {
     pub(super) judgement: Judgement,
     pub(super) requests: Vec<Request>,
     pub(super) passed: Vec<Passed>,
+    pub(super) due: Vec<u64>,
 }
 
 impl State {
@@ -149,6 +150,7 @@ impl State {
             judgement: Judgement::default(),
             requests: Vec::new(),
             passed: Vec::new(),
+            due: Vec::new(),
             config,
             host,
             source,
@@ -204,6 +206,10 @@ impl State {
 
     /// Follows one command.
     pub(super) fn obey(&mut self, command: Command) {
+        // Readings are shown at the next of the steady pace, unless they make a decision.
+        if !matches!(command, Command::News(News::Read(_)) | Command::Ping(_)) {
+            self.publisher.touch();
+        }
         match command {
             Command::News(News::Appeared { container, cgroup, first }) => self.appeared(container, cgroup, first),
             Command::News(News::Gone { cgroup_id }) => self.gone(cgroup_id),
@@ -221,7 +227,6 @@ impl State {
             }
             Command::Stop => {}
         }
-        self.publisher.touch();
     }
 
     fn appeared(

@@ -98,16 +98,18 @@ impl State {
     /// Judges the CPU windows that have just ended, until no raise asks for another look.
     fn judge_windows(&mut self, ended_ns: u64) {
         let cpu = ResourceSet::only(Resource::Cpu);
-        let mut due: Vec<u64> = self.entries.iter().filter(|(_, e)| e.phase == Phase::Guarded).map(|(id, _)| *id).collect();
+        let mut due = std::mem::take(&mut self.due);
+        due.extend(self.entries.iter().filter(|(_, e)| e.phase == Phase::Guarded).map(|(id, _)| *id));
         while !due.is_empty() {
             for id in due.drain(..) {
                 self.judge(id, cpu, ended_ns as f64 / 1e9);
             }
             let raised = self.carry_out(ended_ns);
             if self.guardian.rejudge {
-                due = raised;
+                due.extend(raised);
             }
         }
+        self.due = due;
         for entry in self.entries.values_mut() {
             entry.subject.next_window(cpu);
         }
@@ -130,10 +132,12 @@ impl State {
 
     /// Opens the next window: arms the kernel side for each container whose limit may have to go up.
     fn reopen(&mut self) {
-        let ids: Vec<u64> = self.entries.keys().copied().collect();
-        for id in ids {
+        let mut ids = std::mem::take(&mut self.due);
+        ids.extend(self.entries.keys());
+        for id in ids.drain(..) {
             self.arm(id);
         }
+        self.due = ids;
     }
 
     /// Arms one container for the open window. Where its threshold has been passed already, it is judged at once.

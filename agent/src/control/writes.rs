@@ -114,6 +114,7 @@ impl State {
     /// Reads a container's limits, so that the answer shows what stands.
     fn read_again(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.shown = None;
         entry.cpu = entry.cgroup.cpu_limit().ok().or(entry.cpu);
         entry.last.effective_cpu = entry.cgroup.effective_cpu_limit().ok().or(entry.last.effective_cpu);
         entry.last.cpusets = entry.cgroup.cpuset().ok().or(entry.last.cpusets.take());

@@ -135,6 +135,8 @@ struct Target {
     throttle_clock: Option<ThrottleClock>,
     follow_cpu: bool,
     follow_mem: bool,
+    /// Its CPU time as last followed.
+    total_ns: Option<u64>,
 }
 
 struct State {
@@ -184,8 +186,14 @@ impl State {
                 return;
             }
         };
-        let mut target =
-            Target { cgroup: Arc::clone(&cgroup), cpu_clock: None, throttle_clock: None, follow_cpu: false, follow_mem: false };
+        let mut target = Target {
+            cgroup: Arc::clone(&cgroup),
+            cpu_clock: None,
+            throttle_clock: None,
+            follow_cpu: false,
+            follow_mem: false,
+            total_ns: None,
+        };
         let first = Box::new(read(container.cgroup_id, &mut target, true));
         self.targets.insert(container.cgroup_id, target);
         (self.tell)(News::Appeared { container, cgroup, first });
@@ -228,14 +236,20 @@ fn read(cgroup_id: u64, target: &mut Target, whole: bool) -> Reading {
         target.cpu_clock = target.cpu_clock.take().or_else(|| cgroup.cpu_clock().ok());
         target.throttle_clock = target.throttle_clock.take().or_else(|| cgroup.throttle_clock().ok());
     }
-    let (cpu, mem) = (whole || target.follow_cpu, whole || target.follow_mem);
+    let at_ns = clock::monotonic_ns();
+    // Who has not run since has nothing new to tell of its CPU: that is one short read, and most containers are idle.
+    let total_ns = target.cpu_clock.as_ref().filter(|_| !whole && target.follow_cpu).and_then(|clock| clock.total_ns().ok());
+    let has_run = total_ns.is_none() || total_ns != target.total_ns;
+    target.total_ns = total_ns.or(target.total_ns);
+    let (cpu, mem) = (whole || (target.follow_cpu && has_run), whole || target.follow_mem);
     Reading {
         cgroup_id,
-        at_ns: clock::monotonic_ns(),
+        at_ns,
         cpu_time: target.cpu_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         throttling: target.throttle_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         memory: mem.then(|| cgroup.memory().ok()).flatten(),
-        cpu_limit: whole.then(|| cgroup.cpu_limit().ok()).flatten(),
+        // The control thread reads those that it guards itself.
+        cpu_limit: (whole && !target.follow_cpu).then(|| cgroup.cpu_limit().ok()).flatten(),
         effective_cpu: whole.then(|| cgroup.effective_cpu_limit().ok()).flatten(),
         cpusets: whole.then(|| cpusets(cgroup)).flatten(),
         disks: whole.then(|| cgroup.disk().ok()).flatten(),

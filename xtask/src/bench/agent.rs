@@ -1,0 +1,122 @@
+//! The real agent, started for a bench, and what it and the kernel say of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Built;
+use super::ground::{Ground, PATTERN, Running};
+
+/// How long the agent may take for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running agent with a state directory, a socket and a log of its own.
+pub(super) struct Agent {
+    running: Running,
+    dir: TempDir,
+}
+
+impl Agent {
+    /// Starts it on containers of a [`super::ground::Ground`], all guarded; `bounds` are lines of TOML for their CPU (`min = 50`, ..).
+    /// Returns when `containers` of them are guarded.
+    pub(super) fn start(built: &Built, bounds: &str, containers: usize) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("headroom-bench-").tempdir()?;
+        let (at, config) = (dir.path().display(), dir.path().join("agent.toml"));
+        let text = format!(
+            "[host.max]\ncpu = 1000000\n[agent]\nstate_dir = \"{at}/state\"\n[api]\nlisten = \"off\"\nsocket = \"{at}/agent.sock\"\n\
+             [[discovery.pattern]]\npath = {PATTERN:?}\n\
+             [[container]]\npath = \"{}/*\"\n[container.cpu]\n{bounds}\n",
+            Ground::name()
+        );
+        fs::write(&config, text)?;
+        let log = fs::File::create(dir.path().join("log"))?;
+        let mut command = Command::new(built.agent());
+        command
+            .args(["run", "--config"])
+            .arg(&config)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let mut agent = Self { running: Running::start(&mut command)?, dir };
+        let began = Instant::now();
+        loop {
+            let guarded = agent.status().map_or(0, |status| guarded(&status));
+            if guarded >= containers {
+                return Ok(agent);
+            }
+            let ended = agent.running.child.try_wait()?;
+            if ended.is_some() || began.elapsed() > PATIENCE {
+                let log = fs::read_to_string(agent.dir.path().join("log")).unwrap_or_default();
+                bail!("the agent guards {guarded} of {containers} containers ({ended:?}): {log}");
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("agent.sock")
+    }
+
+    /// Asks its REST interface; `None` for anything but 200.
+    pub(super) fn get(&self, path: &str) -> Result<Option<String>> {
+        let mut stream = UnixStream::connect(self.socket())?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("the agent's answer has no end of its head")?;
+        Ok(head.starts_with("HTTP/1.1 200 ").then(|| body.to_owned()))
+    }
+
+    /// Everything it says of itself.
+    pub(super) fn status(&self) -> Result<Value> {
+        let body = self.get("/status")?.context("the agent does not tell its status")?;
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    /// CPU time of each kind of thread so far, in s, by the kernel's scheduler.
+    pub(super) fn cpu_times(&self) -> Result<BTreeMap<String, f64>> {
+        let mut times = BTreeMap::new();
+        for task in fs::read_dir(format!("/proc/{}/task", self.running.pid()))? {
+            let task = task?.path();
+            let name = fs::read_to_string(task.join("comm"))?.trim().to_owned();
+            let stat = fs::read_to_string(task.join("schedstat"))?;
+            let ns: f64 = stat.split(' ').next().context("schedstat is empty")?.parse()?;
+            *times.entry(name).or_default() += ns / 1e9;
+        }
+        ensure!(!times.is_empty(), "the agent has no threads any more");
+        Ok(times)
+    }
+
+    /// A line of `/proc/<pid>/status` that is in kB, in MiB.
+    pub(super) fn memory_mib(&self, key: &str) -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.running.pid()))?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).with_context(|| format!("no {key}"))?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    /// Ends it in the orderly way.
+    pub(super) fn stop(mut self) -> Result<()> {
+        kill(self.running.pid(), Signal::SIGTERM)?;
+        let status = self.running.child.wait()?;
+        ensure!(status.success(), "the agent ended with {status}");
+        Ok(())
+    }
+}
+
+fn guarded(status: &Value) -> usize {
+    let containers = status["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    containers.iter().filter(|container| container["guard"] == "on" && container["resources"]["cpu"]["guard"] == true).count()
+}
