@@ -30,7 +30,13 @@ impl Agent {
     /// Starts it by `command`, to which `run --config` is added, and waits until it answers.
     pub(crate) fn start(mut command: Command, dir: &Path) -> Self {
         let (config, socket, log) = (dir.join("agent.toml"), dir.join("agent.sock"), dir.join("agent.log"));
-        command.args(["run", "--config"]).arg(config).env("RUST_LOG", "info").stderr(File::create(&log).unwrap());
+        command
+            .args(["run", "--record"])
+            .arg(dir.join("recorded"))
+            .arg("--config")
+            .arg(config)
+            .env("RUST_LOG", "info")
+            .stderr(File::create(&log).unwrap());
         let child = command.spawn().unwrap();
         let mut agent = Self { child, socket, log };
         let until = Instant::now() + LONGEST;
