@@ -23,9 +23,9 @@ fn main() -> Result<()> {
     let Some((load, numbers)) = words.split_first().and_then(|(load, rest)| Some((load.as_str(), numbers(rest).ok()?))) else {
         bail!("{usage}");
     };
-    match (load, numbers[..]) {
-        ("ping-pong", [cpu]) => players(usize::try_from(cpu)?),
-        ("wave", [shares, on, off, phase, seconds]) => {
+    match (load, &numbers[..]) {
+        ("ping-pong", &[cpu]) => players(usize::try_from(cpu)?),
+        ("wave", &[shares, on, off, phase, seconds]) => {
             let ms = Duration::from_millis;
             wave(shares, ms(on), ms(off), ms(phase), Duration::from_secs(seconds));
             Ok(())
