@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     let Some((load, numbers)) = words.split_first().and_then(|(load, rest)| Some((load.as_str(), numbers(rest).ok()?))) else {
         bail!("{usage}");
     };
-    match (load, &numbers[..]) {
+    match (load, numbers.as_slice()) {
         ("ping-pong", &[cpu]) => players(usize::try_from(cpu)?),
         ("wave", &[shares, on, off, phase, seconds]) => {
             let ms = Duration::from_millis;

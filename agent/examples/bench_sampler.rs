@@ -57,9 +57,8 @@ fn cost(hierarchies: &Hierarchies, group: &Group, span: Duration) -> Result<(f64
     let _statistics = keep_statistics()?;
     group.enter()?;
     ping_pong(Duration::from_millis(500))?;
-    let mut used = |charge: &mut EbpfSource| {
-        charge.used_ns(slots.0).zip(kernel.used_ns(slots.1)).context("the group is not counted")
-    };
+    let mut used =
+        |charge: &mut EbpfSource| charge.used_ns(slots.0).zip(kernel.used_ns(slots.1)).context("the group is not counted");
     let used_before = used(&mut charge)?;
     let before = (charge.cost()?, empty.cost()?);
     ping_pong(span)?;

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::containers::watch;
 use crate::control::{self, Command, Handle, HostFacts, Inbox, Journal, Parts, Settings};
 use crate::host;
+use crate::sampler::SourceKind;
 use crate::sampler::meter::Meter;
 use crate::sampler::select::{Selected, select};
 use crate::scaler::originals::Originals;
@@ -96,8 +97,8 @@ impl Agent {
             watch::spawn(hierarchies.cpu_root(), search, found, Box::new(|| {})).context("cannot look for containers")?;
         let journal = Journal::spawn(decisions)?;
 
-        let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host)));
-        let source_reason = reason.map(Into::into);
+        let source_reason: Option<Arc<str>> = reason.map(Into::into);
+        let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host, source.kind(), source_reason.clone())));
         let parts = Parts { settings, host, source, source_reason, originals: records, writer, meter, journal };
         let control = control::spawn(parts, inbox, Arc::clone(&published))?;
         Ok(Self { published, control, watcher, hotplug: Some(hotplug) })
@@ -116,7 +117,7 @@ impl Agent {
 }
 
 /// What is shown until the first step.
-fn nothing_yet(settings: &Settings, host: &HostFacts) -> Snapshot {
+fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source_reason: Option<Arc<str>>) -> Snapshot {
     Snapshot {
         at: crate::clock::wall(),
         host: HostStatus {
@@ -126,8 +127,8 @@ fn nothing_yet(settings: &Settings, host: &HostFacts) -> Snapshot {
             topology: Arc::clone(&host.topology),
             max: PerResource::default(),
             free: PerResource::default(),
-            source: crate::sampler::SourceKind::Cgroupfs,
-            source_reason: None,
+            source,
+            source_reason,
             guardian_active: settings.config.guardian.active,
             scaler_active: settings.config.scaler.active,
             core_usage_mapping: None,
@@ -148,7 +149,7 @@ fn raise_descriptor_limit() {
 }
 
 /// For `check`: whether a configuration and the rules it names would do, and the source that it forces.
-pub fn check_config(path: &Path) -> Result<Option<crate::sampler::SourceKind>, String> {
+pub fn check_config(path: &Path) -> Result<Option<SourceKind>, String> {
     rules::load(path).map(|settings| settings.config.sampler.source).map_err(|e| format!("{e:#}"))
 }
 

@@ -37,7 +37,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
     }
     let hierarchies = Hierarchies::probe().context("cannot release")?;
     let mut failed = 0;
-    for record in &records {
+    // What was guarded once and is not now is somebody else's.
+    let guarded: Vec<_> = records.iter().filter(|record| record.guarded).collect();
+    for record in &guarded {
         match release(&hierarchies, record) {
             Ok(done) => writeln!(out, "{}: {done}", record.name)?,
             Err(e) => {
@@ -47,7 +49,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
         }
     }
     if failed > 0 {
-        bail!("{failed} of {} containers could not be released", records.len());
+        bail!("{failed} of {} containers could not be released", guarded.len());
     }
     Ok(())
 }
@@ -60,6 +62,10 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
         Err(e) => return Err(e.into()),
     };
     let mut done = Vec::new();
+    if let Some(cpus) = &record.cpuset {
+        cgroup.apply(&[Change::Cpuset(cpus.clone())])?;
+        done.push("its cores given back".to_owned());
+    }
     for (&resource, original) in &record.resources {
         let (now, change) = match resource {
             Resource::Cpu => (cgroup.cpu_limit()?.quota, Change::Cpu { quota: Limit::At(original.max) }),

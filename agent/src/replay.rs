@@ -98,9 +98,9 @@ fn warn_of(name: &str, rules: &RuleSet, args: &ReplayArgs) {
             tracing::warn!(
                 rules = name,
                 "{rule} counts {n} windows of {window} s, but events last only {timeout} s: it may never fire"
-            )
+            );
         } else {
-            tracing::warn!(rules = name, "{rule} counts events that no active rule makes: it can never fire")
+            tracing::warn!(rules = name, "{rule} counts events that no active rule makes: it can never fire");
         }
     }
 }

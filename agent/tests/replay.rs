@@ -1,5 +1,7 @@
 //! Replay as its users see it: files in, lines out. All expected lines were worked out by hand from the policy.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,16 +66,12 @@ impl Files {
     }
 }
 
-/// The lines of a table `timestamp usage current upper lower events requests limit`, of one resource.
-fn cpu_lines(table: &[(f64, Option<f64>, [u32; 3], &[&str], &[(&str, i32)], u32)]) -> Vec<Value> {
-    let line = |(timestamp, usage, [current, upper, lower], events, requests, limit): &(
-        f64,
-        Option<f64>,
-        [u32; 3],
-        &[&str],
-        &[(&str, i32)],
-        u32,
-    )| {
+/// `timestamp, usage, [current, upper, lower], events, requests, limit` of one window.
+type Window<'a> = (f64, Option<f64>, [u32; 3], &'a [&'a str], &'a [(&'a str, i32)], u32);
+
+/// The lines that such windows make, of CPU.
+fn cpu_lines(table: &[Window<'_>]) -> Vec<Value> {
+    let line = |(timestamp, usage, [current, upper, lower], events, requests, limit): &Window<'_>| {
         let requests: Vec<Value> =
             requests.iter().map(|(action, amount)| json!({ "action": action, "amount": amount })).collect();
         json!({ "timestamp": timestamp, "resource": "cpu", "usage": usage, "current": current, "upper": upper, "lower": lower,
@@ -96,7 +94,7 @@ fn floats(value: Value) -> Value {
     }
 }
 
-fn assert_lines(text: &str, expected: Vec<Value>) {
+fn assert_lines(text: &str, expected: &[Value]) {
     let found = values(text);
     for (i, (found, expected)) in found.iter().zip(expected.iter().cloned().map(floats)).enumerate() {
         assert_eq!(*found, expected, "line {}", i + 1);
@@ -130,7 +128,7 @@ fn default_rules_through_all_phases() {
         (1110.0, Some(90.0), [100, 75, 50], UP, NO, 100),
         (1120.0, Some(90.5), [100, 75, 50], UP, &[("CpuRescaleUp", 75)], 175),
     ]);
-    assert_lines(&Files::new(PHASES).run(&[]), expected);
+    assert_lines(&Files::new(PHASES).run(&[]), &expected);
 }
 
 #[test]
@@ -209,7 +207,7 @@ fn rejudge_goes_on_until_no_raise_comes() {
         ),
         (2.0, Some(300.0), [350, 325, 300], NONE, NO, 350),
     ]);
-    assert_lines(&files.run(&["--rules", "R.json", "--rejudge"]), expected);
+    assert_lines(&files.run(&["--rules", "R.json", "--rejudge"]), &expected);
     let once = values(&files.run(&["--rules", "R.json"]));
     assert_eq!((&once[0]["limit"], &once[1]["limit"]), (&json!(275.0), &json!(350.0)));
 }

@@ -11,6 +11,7 @@ mod guest;
 mod modules;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) use guest::{Ending, Guest};
 
 /// Where everything is kept, below the repository.
 const HOME: &str = "target/vm";
+/// The machine's systemd, which need not run there.
+const SYSTEMD: &str = "/lib/systemd/systemd";
 
 /// Boots a kernel in QEMU and runs a command there: its output, its exit code.
 #[derive(clap::Args)]
@@ -42,6 +45,9 @@ pub(crate) struct Args {
     /// Ends the guest after so many seconds, boot included
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86400))]
     timeout: u64,
+    /// Boots the machine's systemd as PID 1 (cgroup v2 only); the command is a service of it
+    #[arg(long)]
+    systemd: bool,
     /// The command and its arguments, after `--`; runs as root, in the current directory, at the paths of the machine
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
@@ -55,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         cpus: args.cpus,
         memory_mib: args.memory,
         timeout: Duration::from_secs(args.timeout),
+        systemd: args.systemd,
     };
     let ending = guest.run(&args.command, &mut std::io::stdout())?;
     if let Some(trouble) = ending.trouble(&guest) {
@@ -71,7 +78,7 @@ pub(crate) fn prepare(kernel: Kernel) -> Result<String> {
 
 /// What goes together, checked before anything is fetched.
 fn check(guest: &Guest) -> Result<()> {
-    let Guest { kernel, cgroup, .. } = guest;
+    let Guest { kernel, cgroup, systemd, .. } = guest;
     ensure!(cfg!(target_arch = "x86_64"), "guests are x86_64 only, and so must the machine be");
     ensure!(nix::unistd::geteuid().is_root(), "the guest reads the machine's files as they are: run this as root");
     ensure!(
@@ -79,6 +86,11 @@ fn check(guest: &Guest) -> Result<()> {
         "kernel {} has no cgroup {}: Debian builds its v1 controllers into 6.1 only. Take --kernel 6.1, or --cgroup v2",
         kernel.name(),
         cgroup.name()
+    );
+    ensure!(!systemd || *cgroup == Hierarchy::V2, "--systemd goes with --cgroup v2 only");
+    ensure!(
+        !systemd || Path::new(SYSTEMD).exists(),
+        "{SYSTEMD} is not on this machine, whose systemd the guest boots: apt install systemd dbus"
     );
     Ok(())
 }

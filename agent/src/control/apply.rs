@@ -251,7 +251,7 @@ impl State {
             Some(resource) => entry.in_flight.remove(resource),
             None => entry.in_flight = headroom_model::resource::ResourceSet::NONE,
         }
-        entry.memory_written_ns = finished_ns;
+        entry.written_ns = finished_ns;
     }
 
     fn back_off(&mut self, id: u64) {
@@ -276,6 +276,9 @@ impl State {
         match resource {
             Resource::Cpu => {
                 entry.cpu = entry.quota.as_ref().and_then(|quota| quota.read().ok()).or(entry.cpu);
+                if self.cores.is_some() {
+                    entry.last.cpusets = entry.cgroup.cpuset().ok().or(entry.last.cpusets.take());
+                }
                 if let (Some(cores), Some(limit)) = (&mut self.cores, limit.amount()) {
                     let too_many = cores.total_held(&entry.name) - limit;
                     if too_many > 0.0 {

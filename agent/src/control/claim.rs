@@ -94,6 +94,7 @@ impl State {
     fn claim(&mut self, id: u64) {
         let boot_id = self.host.boot_id.clone();
         let wanted = self.guarded_resources(id);
+        let pins = self.cores.is_some() && wanted.iter().any(|(r, _)| *r == Resource::Cpu);
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if entry.quota.is_none() && wanted.iter().any(|(r, _)| *r == Resource::Cpu) {
             match entry.cgroup.cpu_quota() {
@@ -114,8 +115,10 @@ impl State {
         for (resource, original) in entry.record.iter().flat_map(|record| &record.resources) {
             resources.entry(*resource).or_insert(*original);
         }
+        let known = entry.record.as_ref().and_then(|record| record.cpuset.clone());
+        let cpuset = known.or_else(|| pins.then(|| entry.cgroup.cpuset().ok()).flatten().map(|sets| sets.configured));
         let (path, name) = (entry.cgroup.path().clone(), entry.container.name.clone());
-        let record = Record { boot_id, cgroup_id: id, path, name, guarded: true, resources };
+        let record = Record { boot_id, cgroup_id: id, path, name, guarded: true, resources, cpuset };
         if entry.record.as_ref() == Some(&record) {
             self.admit(id);
             return;
@@ -215,7 +218,9 @@ impl State {
         let ledger = if is_real { &self.ledger } else { &self.shadow };
         let applicant = Applicant { structure: &name, resource, min: rule.min, max: Some(rule.max), current: held, disk: None };
         let Admission { limit, cause } = admit(applicant, ledger)?;
-        let writes = is_real && cause != Cause::Kept && self.config.scaler.active;
+        // One that is taken up within its bounds still has to be given cores.
+        let unpinned = resource == Resource::Cpu && self.cores.as_ref().is_some_and(|cores| cores.total_held(&name) < limit);
+        let writes = is_real && (cause != Cause::Kept || unpinned) && self.config.scaler.active;
         let starts = if writes || !is_real { Limit::At(limit) } else { held };
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         match &mut entry.subject.resources[resource] {
@@ -226,13 +231,13 @@ impl State {
         ledger.set(&name, resource, Account { limit: starts, share: Some(share), disk: None });
         self.set_limit(id, resource, starts);
         if writes {
-            let why = match cause {
-                Cause::FirstLimit => "it had no limit: the lesser of max and what the host has".to_owned(),
-                Cause::RaisedToMin => format!("it was under its min {}", rule.min),
-                Cause::LoweredToMax => format!("it was above its max {}", rule.max),
-                Cause::Kept => return Ok(()),
+            let (action, why) = match cause {
+                Cause::FirstLimit => ("FirstLimit", "it had no limit: the lesser of max and what the host has".to_owned()),
+                Cause::RaisedToMin => ("FirstLimit", format!("it was under its min {}", rule.min)),
+                Cause::LoweredToMax => ("FirstLimit", format!("it was above its max {}", rule.max)),
+                Cause::Kept => ("Pin", "it had no cores of its own".to_owned()),
             };
-            self.set(id, resource, "FirstLimit", why, (held, Limit::At(limit)));
+            self.set(id, resource, action, why, (held, Limit::At(limit)));
         }
         Ok(())
     }

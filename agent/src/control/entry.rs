@@ -48,8 +48,8 @@ pub(super) struct Entry {
     /// Resources with a write in flight on a writer thread: not judged meanwhile.
     pub(super) in_flight: ResourceSet,
     pub(super) retry: Retry,
-    /// When a write of its memory limit finished last: readings that began before are stale.
-    pub(super) memory_written_ns: u64,
+    /// When a write through a writer thread finished last: readings that began before are stale.
+    pub(super) written_ns: u64,
     /// `used_ns` when the CPU window opened.
     pub(super) opened_ns: Option<u64>,
     /// Mean of the last window, guarded or not.
@@ -105,7 +105,7 @@ impl Entry {
             record: None,
             in_flight: ResourceSet::NONE,
             retry: Retry::default(),
-            memory_written_ns: 0,
+            written_ns: 0,
             opened_ns: None,
             usage: PerResource::default(),
             areas: PerResource::default(),

@@ -51,10 +51,11 @@ impl Journal {
 fn tell(d: &Decision) {
     let detail = d.detail.as_deref().unwrap_or_default();
     let (from, to) = (d.from.to_string(), d.to.to_string());
-    match d.outcome {
+    let Decision { structure, resource, action, why, outcome, .. } = d;
+    match *outcome {
         "failed" | "refused" => {
-            tracing::warn!(container = d.structure, %d.resource, d.action, from, to, d.outcome, d.why, detail, "decision");
+            tracing::warn!(container = structure, %resource, action, from, to, outcome, why, detail, "decision");
         }
-        _ => tracing::info!(container = d.structure, %d.resource, d.action, from, to, d.outcome, d.why, detail, "decision"),
+        outcome => tracing::info!(container = structure, %resource, action, from, to, outcome, why, detail, "decision"),
     }
 }

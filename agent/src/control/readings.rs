@@ -5,7 +5,7 @@ use headroom_model::resource::{Resource, ResourceSet};
 
 use super::entry::{Entry, Phase};
 use super::state::State;
-use crate::cgroup::{CpuLimit, DiskReading};
+use crate::cgroup::{CpuLimit, CpuList, DiskReading};
 use crate::clock;
 use crate::config::OnForeignChange;
 use crate::sampler::meter::Reading;
@@ -21,8 +21,12 @@ impl State {
         for reading in readings {
             let id = reading.cgroup_id;
             let Some(entry) = self.entries.get_mut(&id) else { continue };
-            let memory_ends = reading.memory.is_some() && reading.at_ns > entry.memory_written_ns;
+            let memory_ends = reading.memory.is_some() && reading.at_ns > entry.written_ns;
+            let cpus_read = reading.cpusets.is_some() && reading.at_ns > entry.written_ns;
             entry.take(reading, memory_ends);
+            if cpus_read {
+                self.check_cores(id);
+            }
             if self.entries.get(&id).is_some_and(|e| e.phase != Phase::Guarded) {
                 self.reserve_unguarded(id);
             }
@@ -100,6 +104,22 @@ impl State {
         if ours != theirs {
             self.foreign_change(id, Resource::Mem, ours, theirs);
         }
+    }
+
+    /// Holds the cores that were read against those that the core map gives.
+    fn check_cores(&mut self, id: u64) {
+        let (Some(cores), Some(entry)) = (&self.cores, self.entries.get(&id)) else { return };
+        let Some(current) = entry.subject.resources[Resource::Cpu].as_ref().and_then(|g| g.current).map(Limit::At) else {
+            return;
+        };
+        let ours: CpuList = cores.cpuset(&entry.name).into_iter().collect();
+        let theirs = entry.last.cpusets.as_ref().map(|sets| &sets.configured);
+        let checks = self.config.scaler.active && self.config.scaler.check_core_map;
+        if !entry.is_written() || !checks || entry.in_flight.contains(Resource::Cpu) || ours.is_empty() || theirs == Some(&ours) {
+            return;
+        }
+        self.counters.drift_corrected += 1;
+        self.set(id, Resource::Cpu, "Reassert", "something else changed its cores".to_owned(), (current, current));
     }
 
     /// Something else changed a limit: put right, or gone on from, as configured. People who take the wheel (Scaler inactive,

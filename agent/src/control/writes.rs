@@ -124,13 +124,25 @@ impl State {
 
     /// Puts back what was found before the first touch, and forgets it. CPU at once, the rest through the writer threads.
     pub(super) fn restore_all(&mut self, reports: &Receiver<Command>) {
+        let deadline = Instant::now() + RESTORE;
+        // A write that is still under way would land on top of what is put back.
+        while !self.pending.is_empty() {
+            match reports.recv_deadline(deadline) {
+                Ok(Command::Report(Report::Applied { ticket, result, finished_ns, took_ns })) => {
+                    self.applied(ticket, result, finished_ns, took_ns);
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
         let mut open = Vec::new();
         let ids: Vec<u64> = self.entries.keys().copied().collect();
         for id in ids {
-            let Some(record) = self.entries.get(&id).and_then(|e| e.record.clone()) else { continue };
+            // One that is no longer guarded is no longer ours: its limits are left, and what was found stays known.
+            let record = self.entries.get(&id).and_then(|e| e.record.clone()).filter(|record| record.guarded);
+            let Some(record) = record else { continue };
             if self.restore(id, &record) { self.writer.submit(Job::Forget { cgroup_id: id }) } else { open.push(id) }
         }
-        let deadline = Instant::now() + RESTORE;
         while !open.is_empty() {
             match reports.recv_deadline(deadline) {
                 Ok(Command::Report(Report::Applied { ticket, result, .. })) => {
@@ -143,7 +155,7 @@ impl State {
                 }
                 Ok(_) => {}
                 Err(_) => {
-                    tracing::error!("{} containers' memory limits were not put back in time", open.len());
+                    tracing::error!("{} containers' memory limits or CPUs were not put back in time", open.len());
                     return;
                 }
             }
@@ -153,7 +165,7 @@ impl State {
     /// Returns whether all is back already.
     fn restore(&mut self, id: u64, record: &Record) -> bool {
         let why = "the agent ends; what was found before the first touch is put back";
-        let mut slow = Vec::new();
+        let mut slow: Vec<Change> = record.cpuset.clone().map(Change::Cpuset).into_iter().collect();
         for (resource, original) in &record.resources {
             let Some(entry) = self.entries.get(&id) else { return true };
             let from = entry.applied(*resource);
@@ -172,9 +184,12 @@ impl State {
         if slow.is_empty() {
             return true;
         }
-        let to = record.resources.get(&Resource::Mem).map_or(Limit::Unlimited, |o| o.limit);
-        let pending = Pending::Set { id, resource: Resource::Mem, from: to, to, action: "Restore", why: why.into() };
-        self.submit(id, Some(Resource::Mem), slow, pending);
+        let (resource, to) = match record.resources.get(&Resource::Mem) {
+            Some(original) => (Resource::Mem, original.limit),
+            None => (Resource::Cpu, Limit::Unlimited),
+        };
+        let pending = Pending::Set { id, resource, from: to, to, action: "Restore", why: why.into() };
+        self.submit(id, Some(resource), slow, pending);
         false
     }
 

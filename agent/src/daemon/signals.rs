@@ -27,8 +27,10 @@ pub(super) async fn until_told(config_path: &Path, handle: &Handle, hotplug: Opt
     let mut online = hotplug.and_then(|h| h.online().ok());
     let mut look = interval(HOTPLUG);
     let watchdog = sd_notify::watchdog_enabled();
-    let mut alive = interval(watchdog.map_or(HOTPLUG, |limit| limit / 3));
+    // Four looks within the limit: each reports the answer to the ping before it, so that a loop that is merely late lives on.
+    let mut alive = interval(watchdog.map_or(HOTPLUG, |limit| limit / 4));
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (answer, answered) = crossbeam_channel::bounded(1);
     notify(&[NotifyState::Ready]);
     loop {
         tokio::select! {
@@ -59,15 +61,12 @@ pub(super) async fn until_told(config_path: &Path, handle: &Handle, hotplug: Opt
                 }
             }
             _ = alive.tick() => {
-                let (answer, answered) = crossbeam_channel::bounded(1);
-                if !handle.send(Command::Ping(answer)) {
-                    tracing::error!("the control loop has ended");
-                    break;
-                }
-                // Looked at without blocking this thread: the loop answers within microseconds when it is well.
-                tokio::time::sleep(Duration::from_millis(50)).await;
                 if answered.try_recv().is_ok() && watchdog.is_some() {
                     notify(&[NotifyState::Watchdog]);
+                }
+                if !handle.send(Command::Ping(answer.clone())) {
+                    tracing::error!("the control loop has ended");
+                    break;
                 }
             }
         }

@@ -68,10 +68,7 @@ impl Facts {
     pub fn probe() -> Self {
         let release = read(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_else(|error| error.to_string());
         let cgroups = Hierarchies::probe().map(|found| Cgroups::of(&found)).map_err(|error| error.to_string());
-        let realtime = cgroups
-            .as_ref()
-            .ok()
-            .and_then(|found| Some(Realtime::read(&found.cpu_root, found.version(Controller::Cpu)?, &release)));
+        let realtime = cgroups.as_ref().ok().and_then(|found| realtime(found, &release));
         Self {
             btf: fs::read("/sys/kernel/btf/vmlinux").ok().map(|bytes| Btf::of(&bytes)),
             cgroups,
@@ -85,6 +82,12 @@ impl Facts {
             inotify_instances: number("/proc/sys/fs/inotify/max_user_instances"),
             release,
         }
+    }
+
+    /// What a thread needs to know before it asks for real-time priority, and nothing that takes longer to find out.
+    pub fn probe_realtime() -> Option<Realtime> {
+        let release = read(Path::new("/proc/sys/kernel/osrelease")).ok()?;
+        realtime(&Cgroups::of(&Hierarchies::probe().ok()?), &release)
     }
 
     /// Major and minor number of the kernel's release.
@@ -122,6 +125,10 @@ impl Cgroups {
 
 fn number(file: &str) -> Option<u64> {
     read(Path::new(file)).ok()?.parse().ok()
+}
+
+fn realtime(found: &Cgroups, release: &str) -> Option<Realtime> {
+    Some(Realtime::read(&found.cpu_root, found.version(Controller::Cpu)?, release))
 }
 
 #[cfg(test)]

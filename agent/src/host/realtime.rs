@@ -4,6 +4,7 @@
 //! real-time runtime, and on v2 one outside the root keeps everybody from enabling the cpu controller.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::cgroup::Version;
@@ -33,7 +34,9 @@ impl Realtime {
             }
             Version::V2 => {
                 let build = text(&Path::new("/boot").join(format!("config-{release}")));
-                (groups_by_build(&build, &text(Path::new("/proc/cmdline"))), None)
+                let types = || fs::File::open("/sys/kernel/btf/vmlinux").ok();
+                let cmdline = text(Path::new("/proc/cmdline"));
+                (groups_by_build(&build, &cmdline).or_else(|| groups_by_types(types()?)), None)
             }
         };
         Self { version, groups, cgroup, runtime_us }
@@ -86,6 +89,20 @@ fn groups_by_build(build: &str, cmdline: &str) -> Option<bool> {
     (!build.is_empty()).then_some(built_in && !off)
 }
 
+/// From the names in the kernel's BTF: the function behind `cpu.rt_runtime_us` is built in with real-time groups only. Where
+/// not even the one behind `cpu.max` is named, functions are not in it, and nothing is known. That groups are off by default
+/// does not show here, so real time may be given up where it would do no harm.
+fn groups_by_types(btf: impl Read) -> Option<bool> {
+    let (mut groups, mut functions) = (false, false);
+    // Name by name, since the whole is megabytes.
+    for name in BufReader::new(btf).split(0) {
+        let name = name.ok()?;
+        groups |= name == b"cpu_rt_runtime_read";
+        functions |= name == b"cpu_max_write";
+    }
+    functions.then_some(groups)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +142,11 @@ mod tests {
         assert_eq!(groups_by_build("CONFIG_RT_GROUP_SCHED=y\n", "quiet"), Some(true));
         assert_eq!(groups_by_build("CONFIG_RT_GROUP_SCHED=y\nCONFIG_RT_GROUP_SCHED_DEFAULT_DISABLED=y\n", ""), Some(false));
         assert_eq!(groups_by_build("CONFIG_RT_GROUP_SCHED=y\n", "quiet rt_group_sched=0"), Some(false));
+    }
+    #[test]
+    fn the_types_tell_where_the_build_is_not_known() {
+        assert_eq!(groups_by_types(&b"\0task_struct\0"[..]), None);
+        assert_eq!(groups_by_types(&b"\0cpu_max_write\0"[..]), Some(false));
+        assert_eq!(groups_by_types(&b"\0cpu_max_write\0cpu_rt_runtime_read\0"[..]), Some(true));
     }
 }

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use headroom_model::documents::limits::Limits;
+use headroom_model::documents::limits::{Limits, ResourceLimits};
 use headroom_model::documents::structure::{Amounts, Structure};
 use headroom_model::limit::Limit;
 use headroom_model::number;
-use headroom_model::policy::guardian::{Bounds, Guarded, Guardian, Judgement, Subject};
+use headroom_model::policy::guardian::{Bounds, Guarded, Guardian, Judgement, Raised, Subject};
 use headroom_model::policy::request::Request;
 use headroom_model::policy::rules::RuleSet;
 use headroom_model::policy::scaler::ledger::{Entry, Ledger, Share};
@@ -88,8 +88,7 @@ impl Run {
             let Some(amounts) = resources.known[resource].as_ref().filter(|a| guard && a.guard) else { continue };
             let (bounds, current) =
                 bounds(amounts, limits, resource, args).with_context(|| format!("{from}, resources.{resource}"))?;
-            let thresholds =
-                limits.resources.known[resource].as_ref().and_then(headroom_model::documents::limits::ResourceLimits::thresholds);
+            let thresholds = limits.resources.known[resource].as_ref().and_then(ResourceLimits::thresholds);
             let share = Share { min: bounds.min, max: bounds.max, weight: bounds.weight };
             ledger.set(&subject.name, resource, Entry::guarded(current, share));
             subject.resources[resource] = Some(Guarded::new(bounds, Some(current), thresholds));
@@ -133,13 +132,7 @@ impl Run {
     /// Keeps the events and requests of a judgement for the output.
     fn note(&mut self) {
         for line in &mut self.lines {
-            line.events.extend(
-                self.out
-                    .events
-                    .iter()
-                    .filter(|e| e.resource == line.resource)
-                    .map(headroom_model::policy::guardian::Raised::name),
-            );
+            line.events.extend(self.out.events.iter().filter(|e| e.resource == line.resource).map(Raised::name));
             let change = |r: &Request| Change { action: r.action(), amount: r.amount };
             line.requests.extend(self.out.requests.iter().filter(|r| r.resource == line.resource).map(change));
         }
@@ -215,8 +208,7 @@ impl Line {
 fn bounds(amounts: &Amounts, limits: &Limits, resource: Resource, args: &ReplayArgs) -> anyhow::Result<(Bounds, f64)> {
     let max = amounts.max.context("there is no max, expected a number")?;
     let min = amounts.min.context("there is no min, expected a number")?;
-    let boundary =
-        limits.resources.known[resource].as_ref().and_then(headroom_model::documents::limits::ResourceLimits::boundary);
+    let boundary = limits.resources.known[resource].as_ref().and_then(ResourceLimits::boundary);
     let boundary = boundary.with_context(|| format!("{} has no resources.{resource}.boundary", args.limits.display()))?;
     boundary.check(max).with_context(|| format!("{}, resources.{resource}", args.limits.display()))?;
     Ok((Bounds { min, max, boundary, weight: amounts.weight.unwrap_or(1.0) }, amounts.current.unwrap_or(max)))

@@ -12,7 +12,7 @@ use headroom_model::limit::Limit;
 use headroom_model::resource::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::CgroupPath;
+use crate::cgroup::{CgroupPath, CpuList};
 
 /// What is kept of one guarded container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Record {
     pub guarded: bool,
     /// What was found, by resource.
     pub resources: BTreeMap<Resource, Original>,
+    /// The CPUs found configured (none: not restricted); only where containers are pinned to cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpuset: Option<CpuList>,
 }
 
 /// One resource of a [`Record`].
@@ -150,6 +153,7 @@ mod tests {
             name: "cont0".into(),
             guarded: true,
             resources: BTreeMap::from([(Resource::Cpu, cpu)]),
+            cpuset: Some("0-1".parse().unwrap()),
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn run(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Res
         return Ok(Outcome::LeftOut("there are no tests in agent/tests".to_owned()));
     }
     let timeout = Duration::from_secs(60 + u64::from(LONGEST) * chosen.len() as u64);
-    let guest = Guest { kernel, cgroup, cpus: 2, memory_mib: 2048, timeout };
+    let guest = Guest { kernel, cgroup, cpus: 2, memory_mib: 2048, timeout, systemd: false };
     let mut output = Tee::default();
     let ending = guest.run(&["sh", "-c", &script(&chosen)].map(OsString::from), &mut output)?;
     if let Some(trouble) = ending.trouble(&guest) {

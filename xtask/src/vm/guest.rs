@@ -39,6 +39,8 @@ pub(crate) struct Guest {
     pub(crate) memory_mib: u32,
     /// For how long at most, boot included.
     pub(crate) timeout: Duration,
+    /// Whether the machine's systemd is PID 1 and runs the command as a service.
+    pub(crate) systemd: bool,
 }
 
 /// How a guest ended.
@@ -134,6 +136,20 @@ impl Guest {
         }
     }
 
+    /// What the kernel, the guest's init and systemd are told.
+    fn options(&self) -> String {
+        let cgroup = self.cgroup.name();
+        let common = format!("console=ttyS0 quiet panic=-1 headroom.cgroup={cgroup}");
+        if !self.systemd {
+            return common;
+        }
+        // Without AppArmor, since its profiles are not loaded; without what would look for disks, time or a user.
+        format!(
+            "{common} headroom.systemd=yes apparmor=0 fstab=no systemd.gpt_auto=no systemd.firstboot=no systemd.show_status=no \
+             systemd.mask=systemd-timesyncd.service systemd.mask=systemd-networkd.service systemd.unit=headroom-vm.service"
+        )
+    }
+
     /// The command line. `setpriv` has the kernel end QEMU when we are gone, however we went.
     fn qemu(&self, tools: &Tools, kernel: &KernelFiles, share: &Path) -> Command {
         let mut qemu = match process::which("setpriv") {
@@ -172,8 +188,7 @@ impl Guest {
         qemu.arg(with_path("local,id=share,security_model=none,path=", share))
             .args(["-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]);
         qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(share.join("initrd"));
-        let cgroup = self.cgroup.name();
-        qemu.args(["-append", &format!("console=ttyS0 quiet panic=-1 headroom.cgroup={cgroup}")]);
+        qemu.args(["-append", &self.options()]);
         // A group of its own: Ctrl-C reaches us only, and we end it.
         qemu.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         qemu
@@ -277,6 +292,7 @@ fn initramfs(tools: &Tools, kernel: &KernelFiles) -> Result<Vec<u8>> {
         archive.file(&format!("modules/{}", module.name), &module.content);
     }
     archive.file("init", include_bytes!("guest/init"));
+    archive.file("headroom-vm.service", include_bytes!("guest/headroom-vm.service"));
     Ok(archive.finish())
 }
 

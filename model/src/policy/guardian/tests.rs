@@ -1,5 +1,6 @@
 use super::*;
 use crate::documents::rule::Rule;
+use crate::policy::thresholds::{Boundary, Thresholds};
 use crate::profile::Profile;
 use serde_json::json;
 
@@ -83,4 +84,177 @@ fn worked_table() {
     assert_eq!(window(&mut guardian, &mut idle, 50.0, 20.0).1, [-100.0]);
     assert_eq!(cpu(&idle).current, Some(100.0), "min + 2 m");
     assert_eq!(window(&mut guardian, &mut idle, 60.0, 0.0), (vec![], vec![]), "lower is at min: no further down");
+}
+
+#[test]
+fn a_gap_is_not_a_zero() {
+    let mut guardian = classic();
+    let mut s = subject(200.0);
+    window(&mut guardian, &mut s, 0.0, 190.0);
+    cpu_mut(&mut s).usage = None;
+    let mut out = Judgement::default();
+    guardian.judge(&mut s, CPU, 10.0, &mut out);
+    assert_eq!((out.gaps, out.events.len(), out.requests.len()), (CPU, 0, 0));
+    s.next_window(CPU);
+    assert_eq!(cpu(&s).counts(), (1.0, 0.0), "older events stay");
+    assert_eq!(window(&mut guardian, &mut s, 20.0, 190.0).1, [75.0]);
+}
+
+#[test]
+fn contradictory_bounds_and_a_missing_current_decide_nothing() {
+    let mut guardian = classic();
+    let mut s = subject(200.0);
+    cpu_mut(&mut s).bounds.min = 500.0;
+    for n in 0..9 {
+        assert_eq!(window(&mut guardian, &mut s, f64::from(n), 20.0).1, [0.0; 0]);
+    }
+    let mut s = subject(200.0);
+    cpu_mut(&mut s).current = None;
+    assert_eq!(window(&mut guardian, &mut s, 0.0, 399.0), (vec![], vec![]));
+}
+
+#[test]
+fn all_rules_see_the_same_counts_and_consume_in_sum() {
+    let event = json!({ "name": "up", "resource": "cpu", "generates": "events", "active": true, "rule": { ">": [{ "var": "cpu.structure.cpu.usage" }, 0] },
+        "action": { "events": { "scale": { "up": 1 } } } });
+    let request = |name: &str, remove: u32, amount: f64| {
+        json!({ "name": name, "resource": "cpu", "generates": "requests", "active": true,
+        "rule": { ">=": [{ "var": "events.scale.up" }, 3] }, "rescale_policy": "amount", "amount": amount, "events_to_remove": remove })
+    };
+    let mut guardian = Guardian::new(rules(json!([event, request("a", 2, 10.0), request("b", 1, 0.0)])), 100.0, false);
+    let mut s = subject(200.0);
+    assert_eq!(window(&mut guardian, &mut s, 0.0, 100.0).1.len() + window(&mut guardian, &mut s, 1.0, 100.0).1.len(), 0);
+    // The third event lets both fire; the amount 0 makes no request but consumes too.
+    assert_eq!(window(&mut guardian, &mut s, 2.0, 100.0).1, [10.0]);
+    assert_eq!(cpu(&s).counts(), (0.0, 0.0));
+}
+
+#[test]
+fn a_rule_may_read_another_resource_but_not_its_gap() {
+    let event = json!({ "name": "up", "resource": "cpu", "generates": "events", "active": true,
+        "rule": { "<": [{ "var": "mem.structure.mem.usage" }, 100] }, "action": { "events": { "scale": { "up": 1 } } } });
+    let mut guardian = Guardian::new(rules(json!([event])), 100.0, false);
+    let mut s = subject(200.0);
+    s.resources[Resource::Mem] = Some(Guarded::new(BOUNDS, Some(200.0), None));
+    assert_eq!(window(&mut guardian, &mut s, 0.0, 10.0).0, [""; 0], "memory has no usage: null is not under 100");
+    s.resources[Resource::Mem].as_mut().unwrap().usage = Some(99.0);
+    assert_eq!(window(&mut guardian, &mut s, 1.0, 10.0).0, ["CpuBottleneck"]);
+}
+
+#[test]
+fn early_is_refused_where_the_end_could_still_decide_otherwise() {
+    let mut out = Judgement::default();
+    let mut s = subject(200.0);
+    let mut guardian = classic();
+    assert!(!guardian.judge_early(&mut s, Resource::Cpu, 175.0, 10.0, &mut out), "not above upper yet");
+    assert!(guardian.judge_early(&mut s, Resource::Cpu, 175.1, 10.0, &mut out));
+    assert_eq!(out.events[0].name(), "CpuBottleneck");
+    assert!(!guardian.judge_early(&mut s, Resource::Cpu, 199.0, 10.0, &mut out), "each window is judged once");
+    assert_eq!(cpu(&s).usage, None);
+    // An amount that depends on the mean is not known before the end.
+    let mut documents = Profile::Responsive.rules();
+    for rule in documents.iter_mut().filter(|r| r.name == "CpuRescaleUp") {
+        rule.rescale_policy = Some("fit_to_usage".into());
+    }
+    let mut guardian = Guardian::new(Arc::new(RuleSet::compile(&documents)), 5.0, true);
+    let mut s = subject(200.0);
+    assert!(!guardian.judge_early(&mut s, Resource::Cpu, 180.0, 10.0, &mut out));
+    assert_eq!((out.events.len(), cpu(&s).counts()), (0, (0.0, 0.0)));
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Judges a window at moments within it and at its end. `certain`: what is certain at each moment, rising to the mean.
+    fn early_window(
+        guardian: &mut Guardian,
+        s: &mut Subject,
+        end: f64,
+        certain: &[f64],
+        mean: f64,
+    ) -> (Vec<&'static str>, Vec<f64>) {
+        let (mut events, mut amounts) = (Vec::new(), Vec::new());
+        let mut out = Judgement::default();
+        for &least in certain {
+            while guardian.judge_early(s, Resource::Cpu, least, end, &mut out) {
+                events.extend(out.events.iter().map(Raised::name));
+                let mut raised = false;
+                for request in &out.requests {
+                    amounts.push(request.amount);
+                    let bounds = cpu(s).bounds;
+                    let limit = (cpu(s).counted().unwrap() + request.amount).clamp(bounds.min, bounds.max);
+                    raised |= s.set_limit(Resource::Cpu, limit, guardian.rejudge);
+                }
+                if !raised {
+                    break;
+                }
+            }
+        }
+        let (late_events, late_amounts) = window(guardian, s, end, mean);
+        events.extend(late_events);
+        amounts.extend(late_amounts);
+        (events, amounts)
+    }
+
+    fn any_guardian() -> impl Strategy<Value = (Profile, bool, u32)> {
+        (prop_oneof![Just(Profile::Classic), Just(Profile::Responsive)], any::<bool>(), 1..4_u32)
+    }
+
+    fn build((profile, rejudge, needed): (Profile, bool, u32)) -> Guardian {
+        let mut documents = profile.rules();
+        for rule in documents.iter_mut().filter(|r| r.name == "CpuRescaleUp") {
+            rule.rule = json!({ ">=": [{ "var": "events.scale.up" }, needed] });
+        }
+        Guardian::new(Arc::new(RuleSet::compile(&documents)), 8.0, rejudge)
+    }
+
+    proptest! {
+        #[test]
+        fn early_and_at_the_end_have_the_same_outcome(
+            which in any_guardian(),
+            windows in prop::collection::vec((0.0..450.0_f64, prop::collection::vec(0.0..1.0_f64, 0..5)), 1..40),
+        ) {
+            let (mut early, mut late) = (build(which), build(which));
+            let (mut a, mut b) = (subject(100.0), subject(100.0));
+            for (n, (mean, moments)) in windows.into_iter().enumerate() {
+                let end = n as f64;
+                let mut certain: Vec<f64> = moments.iter().map(|m| m * mean).collect();
+                certain.sort_by(f64::total_cmp);
+                let found = early_window(&mut early, &mut a, end, &certain, mean);
+                let expected = window(&mut late, &mut b, end, mean);
+                prop_assert_eq!(found, expected);
+                prop_assert_eq!(cpu(&a).current, cpu(&b).current);
+                prop_assert_eq!(cpu(&a).counts(), cpu(&b).counts());
+            }
+        }
+
+        #[test]
+        fn limits_stay_within_bounds_and_down_never_takes_lower_under_min(
+            which in any_guardian(),
+            min in 0..100_u32, width in 0..400_u32, boundary in 0..60_u32,
+            usages in prop::collection::vec(0.0..500.0_f64, 1..60),
+        ) {
+            let (min, max) = (f64::from(min), f64::from(min + width));
+            let mut guardian = build(which);
+            let mut s = Subject::new("c");
+            let bounds = Bounds { min, max, boundary: Boundary::absolute(f64::from(boundary)), weight: 1.0 };
+            s.resources[Resource::Cpu] = Some(Guarded::new(bounds, Some(max), None));
+            let mut out = Judgement::default();
+            for (n, usage) in usages.into_iter().enumerate() {
+                cpu_mut(&mut s).usage = Some(usage);
+                guardian.judge(&mut s, CPU, n as f64, &mut out);
+                for request in out.requests.clone() {
+                    let lower = cpu(&s).thresholds().unwrap().lower;
+                    let current = cpu(&s).counted().unwrap();
+                    prop_assert!(request.amount > 0.0 || lower + request.amount >= min);
+                    prop_assert!(request.amount < 0.0 || lower + request.amount <= min || current + request.amount <= max);
+                    s.set_limit(Resource::Cpu, (current + request.amount).clamp(min, max), false);
+                }
+                s.next_window(CPU);
+                let t = cpu(&s).thresholds().unwrap();
+                prop_assert!(t.lower < t.upper && t.upper < cpu(&s).current.unwrap());
+            }
+        }
+    }
 }

@@ -92,8 +92,23 @@ fn head(document: &Document, engine: &Engine) -> Result<(Resource, Logic), Strin
     if !document.rule.is_object() {
         return Err(format!("its condition is {}, expected a JSON-Logic object", document.rule));
     }
+    if let Some(unknown) = unknown_operator(&document.rule, engine) {
+        return Err(format!("its condition has {unknown:?}, which is no JSON-Logic operator"));
+    }
     let logic = engine.compile(document.rule.to_string().as_str()).map_err(|e| format!("its condition is no JSON-Logic: {e}"))?;
     Ok((resource, logic))
+}
+
+/// The engine would take an operator that it does not know for one that is added later, and fail only when it is evaluated.
+fn unknown_operator<'a>(condition: &'a Value, engine: &Engine) -> Option<&'a str> {
+    match condition {
+        Value::Array(items) => items.iter().find_map(|item| unknown_operator(item, engine)),
+        Value::Object(map) => map.iter().find_map(|(operator, arguments)| {
+            let known = engine.builtin_operator_names().any(|name| name == operator);
+            if known { unknown_operator(arguments, engine) } else { Some(operator) }
+        }),
+        _ => None,
+    }
 }
 
 /// `{"events": {"scale": {"up": 1}}}`, with exactly one direction.

@@ -1,0 +1,178 @@
+//! Something else has a hand in it: other writers, containers that vanish, a kernel that refuses.
+
+use std::thread;
+use std::time::Duration;
+
+use headroom_agent::cgroup::{Controller, Version};
+use nix::sys::signal::Signal;
+
+use crate::agent::{Agent, Decided};
+use crate::bed::Bed;
+use crate::files::{prefer, set_quota, set_shares, shares, version};
+use crate::support::TestCgroup;
+
+fn drift(agent: &Agent) -> u64 {
+    agent.status()["counters"]["drift_corrected"].as_u64().unwrap()
+}
+
+fn of(agent: &Agent, action: &str) -> Vec<Decided> {
+    agent.decisions("cont0").into_iter().filter(|d| d.action == action).collect()
+}
+
+/// At rest at 40: idle, min 20, boundary 10.
+fn at_rest(bed: &Bed, container: &TestCgroup, keys: &[(&str, &str)]) -> Agent {
+    let mut config = bed.config();
+    for (key, value) in keys {
+        config.set("scaler", key, value);
+    }
+    config.guard("cont0", "true", [20, 100, 10]);
+    set_shares(container, 40);
+    let agent = bed.run(&config);
+    agent.until_guarded("cont0");
+    agent
+}
+
+#[test]
+fn what_something_else_changed_is_put_right() {
+    let bed = Bed::new("reassert");
+    let cont0 = bed.container("cont0");
+    let agent = at_rest(&bed, &cont0, &[]);
+    for (times, quota) in [(1, Some(77_000)), (2, None), (3, Some(15_000))] {
+        set_quota(&cont0, quota, 100_000);
+        agent.until("it is put right", |_| shares(&cont0) == Some(40.0));
+        agent.until("it is counted", |agent| drift(agent) == times);
+    }
+    // The period alone is a change, too.
+    set_quota(&cont0, Some(20_000), 50_000);
+    agent.until("the period is put right", |agent| drift(agent) == 4);
+    agent.until("all is told", |agent| of(agent, "Reassert").len() == 4);
+    let told = of(&agent, "Reassert");
+    assert_eq!(
+        told.iter().map(|d| (d.from, d.to)).collect::<Vec<_>>(),
+        [(Some(77.0), Some(40.0)), (None, Some(40.0)), (Some(15.0), Some(40.0)), (Some(40.0), Some(40.0)),]
+    );
+    assert!(told.iter().all(|d| d.outcome == "applied" && d.why.contains("something else")), "{told:?}");
+}
+
+#[test]
+fn what_something_else_changed_is_adopted() {
+    let bed = Bed::new("adopt");
+    let cont0 = bed.container("cont0");
+    prefer(&cont0);
+    let mut load = cont0.burn(1, 0.0);
+    let agent = at_rest(&bed, &cont0, &[("on_foreign_change", "'adopt'")]);
+    // Busy under the new limit: 60 of 70 is over the upper threshold, and the next decision goes on from 70.
+    set_shares(&cont0, 70);
+    agent.until("it is adopted", |agent| !of(agent, "Adopt").is_empty());
+    load.set_duty(1.0);
+    agent.until("it goes on", |agent| !of(agent, "CpuRescaleUp").is_empty());
+    let (adopted, raised) = (of(&agent, "Adopt"), of(&agent, "CpuRescaleUp"));
+    assert_eq!((adopted[0].from, adopted[0].to), (Some(40.0), Some(70.0)));
+    assert_eq!((raised[0].from, raised[0].to), (Some(70.0), Some(100.0)), "{raised:?}");
+    assert_eq!(drift(&agent), 1);
+    // A limit taken off is a container without one: it gets its first again.
+    load.set_duty(0.0);
+    agent.until("idle", |_| shares(&cont0) == Some(40.0));
+    set_quota(&cont0, None, 100_000);
+    agent.until("a first limit", |agent| of(agent, "FirstLimit").len() == 1);
+    assert_eq!(of(&agent, "FirstLimit")[0].to, Some(100.0));
+}
+
+#[test]
+fn an_inactive_scaler_leaves_the_wheel_to_people() {
+    let bed = Bed::new("inactive");
+    let cont0 = bed.container("cont0");
+    let agent = at_rest(&bed, &cont0, &[("active", "false")]);
+    set_quota(&cont0, Some(77_000), 100_000);
+    agent.until("it is decided all the same", |agent| of(agent, "CpuRescaleDown").len() >= 2);
+    let told = of(&agent, "CpuRescaleDown");
+    assert!(told.iter().all(|d| d.outcome == "inactive" && d.to == d.from), "{told:?}");
+    assert_eq!(shares(&cont0), Some(77.0));
+    assert_eq!((drift(&agent), of(&agent, "Reassert").len()), (0, 0));
+    assert_eq!(agent.status()["host"]["scaler_active"], false);
+}
+
+#[test]
+fn a_container_that_vanishes_is_no_failure() {
+    let bed = Bed::new("vanish");
+    let steady = bed.container("steady");
+    let mut config = bed.config();
+    // Windows so short that there is always a decision to be carried out.
+    config.set("guardian.window", "cpu", "'20ms'");
+    config.guard("cont0", "true", [20, 150, 10]).guard("steady", "true", [20, 40, 10]);
+    let mut agent = bed.run(&config);
+    let mut cont0 = bed.container("cont0");
+    for round in 0..15 {
+        let mut load = cont0.burn(1, 1.0);
+        agent.until_guarded("cont0");
+        thread::sleep(Duration::from_millis(round * 7));
+        load.set_duty(0.0);
+        thread::sleep(Duration::from_millis(round * 5));
+        if round % 2 == 0 {
+            cont0.remove();
+            agent.until("it is gone", |agent| agent.container("cont0").is_null());
+        }
+        cont0.recreate();
+        let id = cont0.id();
+        agent.until("the new one is known", |agent| agent.container("cont0")["container"]["cgroup_id"] == id);
+    }
+    agent.until("what was kept of the old ones is forgotten", |_| bed.records().len() <= 2);
+    agent.until_guarded("cont0");
+    assert_eq!(agent.container("steady")["guard"], "on");
+    assert!(!agent.log().contains("ERROR"), "{}", agent.log());
+    let free = agent.status()["host"]["free"]["cpu"].as_f64().unwrap();
+    let given = [&cont0, &steady].map(|c| shares(c).unwrap()).iter().sum::<f64>();
+    assert!(free + given <= 200.0 + 150.0, "only what stands is counted: {free} and {given}");
+    cont0.remove();
+    agent.until("its shares are free again", |agent| {
+        let free = agent.status()["host"]["free"]["cpu"].as_f64().unwrap();
+        (free + shares(&steady).unwrap() - 100.0 * online(agent)).abs() < 0.01
+    });
+    let (status, _) = agent.end();
+    assert!(status.success());
+}
+
+fn online(agent: &Agent) -> f64 {
+    agent.status()["host"]["online_cpus"].as_array().unwrap().len() as f64
+}
+
+#[test]
+fn what_the_kernel_refuses_stays_as_it_was() {
+    let bed = Bed::new("refused");
+    let parent = bed.container("outer");
+    set_shares(&parent, 60);
+    prefer(&parent);
+    let child = parent.child("cont0");
+    set_shares(&child, 40);
+    let mut load = child.burn(2, 1.0);
+    let mut config = bed.config();
+    let pattern = format!("^headroom-test-{}-refused-outer/(?<name>[a-z0-9]+)$", std::process::id());
+    config.set("discovery", "pattern", &format!("[{{ path = '{pattern}' }}]")).guard("cont0", "true", [20, 150, 10]);
+    let agent = bed.run(&config);
+    let free = |agent: &Agent| agent.status()["host"]["free"]["cpu"].as_f64().unwrap();
+    if version(&child, Controller::Cpu) == Version::V2 {
+        // v2 takes it, and the tightest above counts: that is what is shown.
+        agent.until("the limit goes up", |_| shares(&child) > Some(100.0));
+        agent.until("what counts is shown", |agent| agent.container("cont0")["resources"]["cpu"]["effective"]["at"] == 60.0);
+        return;
+    }
+    agent.until("the kernel refuses", |agent| of(agent, "CpuRescaleUp").len() >= 2);
+    let refused = of(&agent, "CpuRescaleUp");
+    for decided in &refused {
+        assert_eq!((decided.outcome.as_str(), decided.from, decided.to), ("failed", Some(40.0), Some(40.0)), "{decided:?}");
+        assert!(decided.detail.contains("outer") && decided.detail.contains("60"), "names what is in the way: {decided:?}");
+    }
+    assert_eq!(shares(&child), Some(40.0));
+    assert_eq!(free(&agent), 100.0 * online(&agent) - 40.0);
+    // It is tried ever more rarely: some ten windows a second do not make ten lines a second.
+    let before = of(&agent, "CpuRescaleUp").len();
+    thread::sleep(Duration::from_secs(3));
+    let more = of(&agent, "CpuRescaleUp").len() - before;
+    assert!(more <= 2, "{more} more attempts in 3 s");
+    // With the way free it goes on.
+    set_shares(&parent, 200);
+    agent.until("it goes through", |_| shares(&child) > Some(100.0));
+    load.set_duty(0.0);
+    agent.signal(Signal::SIGHUP);
+    agent.until("it comes down", |_| shares(&child) == Some(40.0));
+}

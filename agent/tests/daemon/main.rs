@@ -1,0 +1,18 @@
+//! `headroom-agent run`, the real binary on the real kernel: real cgroups with real load in them, and what then stands in cgroupfs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is what is wanted")]
+
+#[path = "../support.rs"]
+mod support;
+
+mod agent;
+mod bed;
+mod crash;
+mod ending;
+mod files;
+mod first;
+mod foreign;
+mod full;
+mod phases;
+mod pinning;
+mod rest;
+mod untouched;

@@ -1,0 +1,155 @@
+# The packaged unit under a real systemd: run as root in a guest that systemd booted. Arguments: the agent, the unit.
+# Two services of systemd are the containers: one that burns CPU and one that idles.
+agent=$1 unit=$2
+config=/etc/headroom/agent.toml
+slice=/sys/fs/cgroup/system.slice
+busy=$slice/headroom-test-busy.service/cpu.max
+idle=$slice/headroom-test-idle.service/cpu.max
+passed=0 failed=0
+
+# --- Tools ---
+say() { echo "    $*"; }
+
+# until_true SECONDS COMMAND..: whether it comes true in time. The clock is the kernel's, since forking is slow here.
+until_true() {
+    end=$(($(uptime_s) + $1)); shift
+    while ! "$@"; do
+        [ "$(uptime_s)" -lt "$end" ] || { say "not within its time: $*"; return 1; }
+        sleep 0.1
+    done
+}
+uptime_s() { read -r up _ </proc/uptime; echo "${up%%.*}"; }
+
+# The quota in a cpu.max as a percentage of a core; 0: none.
+quota() { read -r quota period <"$1"; [ "$quota" = max ] && quota=0; echo $((quota * 100 / period)); }
+above() { [ "$(quota "$1")" -gt "$2" ]; }
+below() { [ "$(quota "$1")" -lt "$2" ] && [ "$(quota "$1")" -gt 0 ]; }
+is() { [ "$(quota "$1")" -eq "$2" ]; }
+
+property() { systemctl show --value --property="$1" headroom-agent; }
+active() { [ "$(property ActiveState)" = active ]; }
+restarted() { active && [ "$(property MainPID)" != "$1" ]; }
+# How many lines of the unit's log have this text.
+logged() { journalctl --sync 2>/dev/null; journalctl --unit=headroom-agent --output=cat --no-pager | grep -c -- "$1"; }
+
+settings() {
+    cat >$config <<END
+[agent]
+$1
+[guardian]
+profile = "responsive"
+[discovery]
+engines = ["systemd"]
+[[container]]
+name = "headroom-test-*.service"
+guard = true
+[container.cpu]
+min = 10
+max = ${2:-150}
+boundary = 20
+END
+}
+
+# --- Tests, in this order ---
+it_starts_and_says_that_it_is_ready() {
+    systemctl start headroom-agent && active && [ "$(property NRestarts)" = 0 ]
+}
+
+its_privileges_do_for_ebpf_and_real_time() {
+    until_true 10 counts_by_ebpf || return 1
+    # Field 41 of a thread's stat is its policy (1: SCHED_FIFO), field 40 its priority; its name has no blanks.
+    for stat in /proc/"$(property MainPID)"/task/*/stat; do cut -d ' ' -f 2,40,41 "$stat"; done >/run/policies
+    grep -q ' 10 1$' /run/policies || { say "no thread has SCHED_FIFO 10: $(cat /run/policies)"; return 1; }
+}
+
+counts_by_ebpf() { headroom-agent status --json | grep -q '"source":"ebpf"'; }
+
+limits_move_both_ways() { until_true 30 above $busy 100 && until_true 30 below $idle 55; }
+
+a_reload_counts_and_a_bad_one_changes_nothing() {
+    pid=$(property MainPID)
+    settings '' 110
+    systemctl reload headroom-agent && until_true 30 below $busy 111 || return 1
+    echo 'nonsense' >>$config
+    systemctl reload headroom-agent
+    until_true 10 has_logged 'not reloaded' && active && [ "$(property MainPID)" = "$pid" ] && below $busy 111 || return 1
+    settings '' 150
+    systemctl reload headroom-agent && until_true 30 above $busy 120
+}
+has_logged() { [ "$(logged "$1")" -gt "${2:-0}" ]; }
+
+what_daemon_reload_reverts_is_put_back() {
+    # The manager writes each unit's own CPUQuota= again, here 30%.
+    systemctl set-property --runtime headroom-test-busy.service CPUQuota=30% && systemctl daemon-reload
+    until_true 30 above $busy 100
+}
+
+what_hangs_is_killed_and_started_again() {
+    until_true 30 below $idle 55 || return 1
+    pid=$(property MainPID); lifted=$(logged 'lifted to 150')
+    kill -STOP "$pid"
+    until_true 40 restarted "$pid" && has_logged 'lifted to 150' "$lifted" && has_logged 'Watchdog timeout'
+}
+
+what_is_killed_leaves_no_container_throttled() {
+    systemctl reset-failed headroom-agent
+    until_true 30 below $idle 55 || return 1
+    pid=$(property MainPID)
+    kill -KILL "$pid"
+    until_true 10 is $idle 150 && until_true 30 restarted "$pid" && until_true 30 below $idle 55
+}
+
+what_is_stopped_leaves_no_container_throttled() {
+    systemctl stop headroom-agent && [ "$(property ActiveState) $(property Result)" = 'inactive success' ] && is $idle 150
+}
+
+on_death_hold_leaves_limits() {
+    settings 'on_death = "hold"'
+    systemctl start headroom-agent && until_true 30 below $idle 55 && systemctl stop headroom-agent && below $idle 55
+}
+
+restore_on_exit_puts_back_what_was_found() {
+    settings 'restore_on_exit = true'
+    systemctl start headroom-agent && until_true 30 above $busy 100 && systemctl stop headroom-agent || return 1
+    is $busy 30 && is $idle 100
+}
+
+it_needs_no_call_that_the_filter_denies() {
+    # The same service with the filter only watching: what it would have denied is in the kernel's log.
+    mkdir -p /run/systemd/system/headroom-agent.service.d
+    printf '[Service]\nSystemCallFilter=\nSystemCallLog=~@system-service bpf\n' >/run/systemd/system/headroom-agent.service.d/log.conf
+    systemctl daemon-reload
+    systemctl start headroom-agent && until_true 30 above $busy 100 && systemctl stop headroom-agent || return 1
+    dmesg | grep 'type=1326' | grep headroom-agent | sed 's/.*\(comm=[^ ]*\).*\(syscall=[0-9]*\).*/\1 \2/' | sort | uniq -c >/run/denied
+    [ ! -s /run/denied ] || { say "calls outside of the filter:"; cat /run/denied; return 1; }
+}
+
+# --- Run ---
+cp "$agent" /usr/bin/headroom-agent
+cp "$unit" /etc/systemd/system/headroom-agent.service
+mkdir -p /etc/headroom
+settings ''
+container() { # NAME QUOTA COMMAND
+    printf '[Service]\nCPUQuota=%s\nExecStart=/bin/sh -c "%s"\n' "$2" "$3" >"/run/systemd/system/headroom-test-$1.service"
+}
+container busy 30% 'while :; do :; done'
+container idle 100% 'sleep infinity'
+systemctl daemon-reload
+systemctl start headroom-test-busy headroom-test-idle || exit 1
+
+for test in it_starts_and_says_that_it_is_ready its_privileges_do_for_ebpf_and_real_time limits_move_both_ways \
+    a_reload_counts_and_a_bad_one_changes_nothing what_daemon_reload_reverts_is_put_back what_hangs_is_killed_and_started_again \
+    what_is_killed_leaves_no_container_throttled what_is_stopped_leaves_no_container_throttled on_death_hold_leaves_limits \
+    restore_on_exit_puts_back_what_was_found it_needs_no_call_that_the_filter_denies; do
+    begin=$(uptime_s)
+    if $test; then passed=$((passed + 1)) word=ok; else failed=$((failed + 1)) word=FAILED; fi
+    echo "test $test ... $word ($(($(uptime_s) - begin)) s)"
+done
+if [ $failed -gt 0 ]; then
+    echo "busy: $(cat $busy)  idle: $(cat $idle)"
+    journalctl --no-pager --output=short-monotonic --unit=headroom-agent | grep -v 'control::journal' | tail -n 60
+    headroom-agent status
+fi
+[ $failed = 0 ] && word=ok || word=FAILED
+echo "test result: $word. $passed passed; $failed failed; 0 ignored"
+[ $failed = 0 ]
