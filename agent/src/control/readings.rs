@@ -12,7 +12,7 @@ use crate::sampler::meter::Reading;
 use crate::sampler::{SourceKind, audit};
 
 /// In how many windows every guarded container's quota has been read back once.
-const DRIFT_TURNS: u64 = 10;
+const DRIFT_TURNS: u64 = 20;
 
 impl State {
     /// Takes over one tick's readings, and judges the memory windows that they end.
@@ -109,7 +109,9 @@ impl State {
     /// Holds the cores that were read against those that the core map gives.
     fn check_cores(&mut self, id: u64) {
         let (Some(cores), Some(entry)) = (&self.cores, self.entries.get(&id)) else { return };
-        let Some(current) = entry.subject.resources[Resource::Cpu].as_ref().and_then(|g| g.current).map(Limit::At) else { return };
+        let Some(current) = entry.subject.resources[Resource::Cpu].as_ref().and_then(|g| g.current).map(Limit::At) else {
+            return;
+        };
         let ours: CpuList = cores.cpuset(&entry.name).into_iter().collect();
         let theirs = entry.last.cpusets.as_ref().map(|sets| &sets.configured);
         let checks = self.config.scaler.active && self.config.scaler.check_core_map;

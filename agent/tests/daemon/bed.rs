@@ -60,7 +60,8 @@ impl Bed {
     /// What is on disk of guarded containers, by their names.
     pub(crate) fn records(&self) -> BTreeMap<String, serde_json::Value> {
         let Ok(dir) = fs::read_dir(self.state().join("guarded")) else { return BTreeMap::new() };
-        let read = |entry: fs::DirEntry| -> serde_json::Value { serde_json::from_slice(&fs::read(entry.path()).unwrap()).unwrap() };
+        let read =
+            |entry: fs::DirEntry| -> serde_json::Value { serde_json::from_slice(&fs::read(entry.path()).unwrap()).unwrap() };
         let files = dir.map(Result::unwrap).filter(|e| e.path().extension().is_some_and(|e| e == "json"));
         files.map(read).map(|record| (record["name"].as_str().unwrap().to_owned(), record)).collect()
     }

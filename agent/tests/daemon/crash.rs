@@ -79,7 +79,9 @@ fn killed_at_any_moment_it_takes_up_where_it_was() {
     config.set("guardian", "active", "false");
     let mut agent = bed.run(&config);
     ["none", "set"].iter().for_each(|name| agent.until_guarded(name));
-    agent.until("all is looked at", |agent| ["none", "set"].iter().all(|n| agent.container(n)["resources"]["cpu"]["guard"] == true));
+    agent.until("all is looked at", |agent| {
+        ["none", "set"].iter().all(|n| agent.container(n)["resources"]["cpu"]["guard"] == true)
+    });
     assert_eq!([&none, &set].map(shares), stood);
     assert!(["none", "set"].iter().all(|name| agent.decisions(name).is_empty()));
     let seen = watch.expect("50 deaths, and never a limit was set").end();

@@ -26,7 +26,9 @@ fn the_originals_are_back_after_a_clean_end() {
     for name in ["none", "odd", "memory"] {
         agent.until_guarded(name);
     }
-    agent.until("limits have moved", |_| [&none, &odd, &memory].map(files::limits).iter().zip(&before).all(|(now, then)| now != then));
+    agent.until("limits have moved", |_| {
+        [&none, &odd, &memory].map(files::limits).iter().zip(&before).all(|(now, then)| now != then)
+    });
     assert_eq!(bed.records().len(), 3);
 
     // Under load the CPU limits go on moving up to the last moment.

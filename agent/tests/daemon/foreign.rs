@@ -47,12 +47,10 @@ fn what_something_else_changed_is_put_right() {
     agent.until("the period is put right", |agent| drift(agent) == 4);
     agent.until("all is told", |agent| of(agent, "Reassert").len() == 4);
     let told = of(&agent, "Reassert");
-    assert_eq!(told.iter().map(|d| (d.from, d.to)).collect::<Vec<_>>(), [
-        (Some(77.0), Some(40.0)),
-        (None, Some(40.0)),
-        (Some(15.0), Some(40.0)),
-        (Some(40.0), Some(40.0)),
-    ]);
+    assert_eq!(
+        told.iter().map(|d| (d.from, d.to)).collect::<Vec<_>>(),
+        [(Some(77.0), Some(40.0)), (None, Some(40.0)), (Some(15.0), Some(40.0)), (Some(40.0), Some(40.0)),]
+    );
     assert!(told.iter().all(|d| d.outcome == "applied" && d.why.contains("something else")), "{told:?}");
 }
 
@@ -155,9 +153,7 @@ fn what_the_kernel_refuses_stays_as_it_was() {
     if version(&child, Controller::Cpu) == Version::V2 {
         // v2 takes it, and the tightest above counts: that is what is shown.
         agent.until("the limit goes up", |_| shares(&child) > Some(100.0));
-        agent.until("what counts is shown", |agent| {
-            agent.container("cont0")["resources"]["cpu"]["effective"]["at"] == 60.0
-        });
+        agent.until("what counts is shown", |agent| agent.container("cont0")["resources"]["cpu"]["effective"]["at"] == 60.0);
         return;
     }
     agent.until("the kernel refuses", |agent| of(agent, "CpuRescaleUp").len() >= 2);

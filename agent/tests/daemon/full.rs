@@ -32,7 +32,8 @@ fn the_sum_of_limits_never_passes_the_host() {
         thread::sleep(Duration::from_millis(1500));
     }
     loads.iter_mut().for_each(|load| load.set_duty(1.0));
-    agent.until("some are starved", |agent| agent.get("/decisions").as_array().unwrap().iter().any(|d| d["outcome"] == "starved"));
+    agent
+        .until("some are starved", |agent| agent.get("/decisions").as_array().unwrap().iter().any(|d| d["outcome"] == "starved"));
     let all = agent.get("/decisions?limit=1000");
     let told = |outcome| all.as_array().unwrap().iter().filter(|d| d["outcome"] == outcome).count();
     assert!(told("applied") + told("partial") > 3, "{all}");

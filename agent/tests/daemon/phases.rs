@@ -86,14 +86,17 @@ fn five_phases(bed: &Bed, config: &Config, run: impl Fn(&Bed, &Config) -> Agent)
     let told: Vec<_> = decided.iter().map(|d| (d.action.as_str(), d.outcome.as_str(), d.from, d.to)).collect();
     let down = |from, to| ("CpuRescaleDown", "applied", Some(from), Some(to));
     let up = |from, to| ("CpuRescaleUp", "applied", Some(from), Some(to));
-    assert_eq!(told, [
-        ("FirstLimit", "applied", None, Some(190.0)),
-        down(190.0, 80.0),
-        up(80.0, 155.0),
-        up(155.0, 190.0),
-        down(190.0, fitted),
-        down(fitted, 80.0),
-    ]);
+    assert_eq!(
+        told,
+        [
+            ("FirstLimit", "applied", None, Some(190.0)),
+            down(190.0, 80.0),
+            up(80.0, 155.0),
+            up(155.0, 190.0),
+            down(190.0, fitted),
+            down(fitted, 80.0),
+        ]
+    );
     assert_fits(&decided[4], fitted);
     assert!(decided[2].why.starts_with("CpuRescaleUp (amount 75): 2 up, "), "{decided:?}");
     assert!(decided[2].usage() > 50.0, "over the threshold: {decided:?}");

@@ -29,7 +29,8 @@ fn until_pinned(agent: &Agent, container: &TestCgroup, name: &str, expected: f64
     agent.until(&format!("{name} at {expected}, pinned"), |agent| {
         let (sum, cores) = held(agent, name);
         let cpuset = read(container, Controller::Cpuset, "cpuset.cpus");
-        let in_set: Vec<String> = cpuset.parse::<headroom_agent::cgroup::CpuList>().unwrap().iter().map(|c| c.to_string()).collect();
+        let in_set: Vec<String> =
+            cpuset.parse::<headroom_agent::cgroup::CpuList>().unwrap().iter().map(|c| c.to_string()).collect();
         shares(container) == Some(expected) && (sum - expected).abs() < 0.001 && cores == in_set
     });
 }

@@ -120,9 +120,6 @@ fn a_guarded_container_goes_on_from_what_was_put() {
     assert_eq!(agent.put("/container/cont0", r#"{"cpu": {"cpu_allowance_limit": 110}}"#).status, 201);
     agent.until("it comes down again", |_| shares(&cont0) == Some(40.0));
     let told: Vec<_> = agent.decisions("cont0").iter().map(|d| (d.action.clone(), d.from, d.to)).collect();
-    assert_eq!(told, [
-        ("Api".to_owned(), Some(40.0), Some(110.0)),
-        ("CpuRescaleDown".to_owned(), Some(110.0), Some(40.0)),
-    ]);
+    assert_eq!(told, [("Api".to_owned(), Some(40.0), Some(110.0)), ("CpuRescaleDown".to_owned(), Some(110.0), Some(40.0)),]);
     assert_eq!(agent.status()["counters"]["drift_corrected"], 0);
 }

@@ -59,7 +59,9 @@ fn who_is_not_guarded_is_never_written_to() {
     assert!(agent.notes("vetoed").contains("never_guard"), "{}", agent.notes("vetoed"));
 
     // Advice moves a limit on paper, from what was found: 123 of 90 ms.
-    let paper = |shares: f64| agent.until("advice", |agent| limit(&agent.container("advised")["resources"]["cpu"]["limit"]) == Some(shares));
+    let paper = |shares: f64| {
+        agent.until("advice", |agent| limit(&agent.container("advised")["resources"]["cpu"]["limit"]) == Some(shares))
+    };
     paper(80.0);
     loads[3].set_duty(1.0);
     paper(155.0);
