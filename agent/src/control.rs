@@ -8,6 +8,7 @@ mod journal;
 mod latency;
 mod publish;
 mod readings;
+mod recorder;
 mod state;
 mod wait;
 mod window;
