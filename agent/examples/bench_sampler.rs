@@ -57,12 +57,13 @@ fn cost(hierarchies: &Hierarchies, group: &Group, span: Duration) -> Result<(f64
     let _statistics = keep_statistics()?;
     group.enter()?;
     ping_pong(Duration::from_millis(500))?;
-    let mut used = || charge.used_ns(slots.0).zip(kernel.used_ns(slots.1)).context("the group is not counted");
-    let used_before = used()?;
+    let mut used =
+        |charge: &mut EbpfSource| charge.used_ns(slots.0).zip(kernel.used_ns(slots.1)).context("the group is not counted");
+    let used_before = used(&mut charge)?;
     let before = (charge.cost()?, empty.cost()?);
     ping_pong(span)?;
     let after = (charge.cost()?, empty.cost()?);
-    let used_after = used()?;
+    let used_after = used(&mut charge)?;
     group.leave()?;
     let (ours, kernels) = (used_after.0 - used_before.0, used_after.1 - used_before.1);
     if kernels < u64::try_from(span.as_nanos())? / 8 {

@@ -12,7 +12,7 @@ use crate::sampler::meter::Reading;
 use crate::sampler::{SourceKind, audit};
 
 /// In how many windows every guarded container's quota has been read back once.
-const DRIFT_TURNS: u64 = 10;
+const DRIFT_TURNS: u64 = 20;
 
 impl State {
     /// Takes over one tick's readings, and judges the memory windows that they end.

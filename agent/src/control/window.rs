@@ -82,6 +82,7 @@ impl State {
     /// Each container's mean over the window, and what it adds to the bill.
     fn measure(&mut self, length_ns: u64, is_gap: bool) {
         let host_cpu = self.ledger.host_max(Resource::Cpu);
+        let reads_split = self.guardian.rules().reads_cpu_split();
         for entry in self.entries.values_mut() {
             let used = entry.slot.and_then(|slot| self.source.used_ns(slot));
             let usage = match (entry.opened_ns, used) {
@@ -90,8 +91,10 @@ impl State {
             };
             entry.opened_ns = used;
             entry.usage[Resource::Cpu] = usage;
+            let split = if reads_split { entry.cpu_split(length_ns) } else { None };
             if let Some(guarded) = &mut entry.subject.resources[Resource::Cpu] {
                 guarded.usage = usage;
+                guarded.split = split;
             }
             entry.account(length_ns as f64 / 1e9, host_cpu);
         }

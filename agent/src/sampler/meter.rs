@@ -23,6 +23,9 @@ use crate::containers::{Container, Discovered};
 /// How many ticks it takes until everyone has been read whole.
 const TURNS: u64 = 10;
 
+/// Of those that have not run since they were read whole twice, how many turns go between two more such readings.
+const REST: u64 = 6;
+
 /// One reading of one container. What is `None` was not read this time, or cannot be read.
 #[derive(Clone, Debug)]
 pub struct Reading {
@@ -135,8 +138,12 @@ struct Target {
     throttle_clock: Option<ThrottleClock>,
     follow_cpu: bool,
     follow_mem: bool,
-    /// Its CPU time as last followed.
+    /// Its CPU time as last read.
     total_ns: Option<u64>,
+    /// It has run since its last turn.
+    has_run: bool,
+    /// Turns since it has run.
+    rested: u64,
 }
 
 struct State {
@@ -193,8 +200,10 @@ impl State {
             follow_cpu: false,
             follow_mem: false,
             total_ns: None,
+            has_run: true,
+            rested: 0,
         };
-        let first = Box::new(read(container.cgroup_id, &mut target, true));
+        let first = Box::new(read(container.cgroup_id, &mut target, (true, true, true)));
         self.targets.insert(container.cgroup_id, target);
         (self.tell)(News::Appeared { container, cgroup, first });
     }
@@ -212,13 +221,34 @@ impl State {
             .targets
             .iter_mut()
             .filter_map(|(&id, target)| {
-                let whole = id % TURNS == turn;
-                (whole || target.follow_cpu || target.follow_mem).then(|| read(id, target, whole))
+                let (whole, has_run) = target.look(id % TURNS == turn);
+                let (cpu, mem) = (target.follow_cpu && has_run, target.follow_mem);
+                (whole || cpu || mem).then(|| read(id, target, (whole || cpu, whole || mem, whole)))
             })
             .collect();
         if !readings.is_empty() {
             (self.tell)(News::Read(readings));
         }
+    }
+}
+
+impl Target {
+    /// Whether it is to be read whole, and whether it has run since the last look. Who has not run has used nothing, and most
+    /// containers are idle: one short read tells.
+    fn look(&mut self, is_its_turn: bool) -> (bool, bool) {
+        if !is_its_turn && !self.follow_cpu {
+            return (false, false);
+        }
+        let total_ns = self.cpu_clock.as_ref().and_then(|clock| clock.total_ns().ok());
+        let has_run = total_ns.is_none() || total_ns != self.total_ns;
+        self.total_ns = total_ns;
+        self.has_run |= has_run;
+        if !is_its_turn {
+            return (false, has_run);
+        }
+        self.rested = if std::mem::take(&mut self.has_run) { 0 } else { self.rested + 1 };
+        // The first one after it has run shows what it did last, the second that it does nothing.
+        (self.rested <= 1 || self.rested.is_multiple_of(REST), has_run)
     }
 }
 
@@ -228,23 +258,17 @@ fn cpusets(cgroup: &Cgroup) -> Option<CpuSets> {
     cgroup.cpuset().ok().or_else(inherited)
 }
 
-/// Reads what is followed, or everything. A file that is not there, or a container that goes meanwhile, is no reading.
-fn read(cgroup_id: u64, target: &mut Target, whole: bool) -> Reading {
+/// Reads its CPU accounting, its memory, or everything. A file that is not there, or a container that goes meanwhile, is no reading.
+fn read(cgroup_id: u64, target: &mut Target, (cpu, mem, whole): (bool, bool, bool)) -> Reading {
     let cgroup = &target.cgroup;
     // An engine makes a container's cgroups one hierarchy after the other: what is not there yet is tried again.
     if whole {
         target.cpu_clock = target.cpu_clock.take().or_else(|| cgroup.cpu_clock().ok());
         target.throttle_clock = target.throttle_clock.take().or_else(|| cgroup.throttle_clock().ok());
     }
-    let at_ns = clock::monotonic_ns();
-    // Who has not run since has nothing new to tell of its CPU: that is one short read, and most containers are idle.
-    let total_ns = target.cpu_clock.as_ref().filter(|_| !whole && target.follow_cpu).and_then(|clock| clock.total_ns().ok());
-    let has_run = total_ns.is_none() || total_ns != target.total_ns;
-    target.total_ns = total_ns.or(target.total_ns);
-    let (cpu, mem) = (whole || (target.follow_cpu && has_run), whole || target.follow_mem);
     Reading {
         cgroup_id,
-        at_ns,
+        at_ns: clock::monotonic_ns(),
         cpu_time: target.cpu_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         throttling: target.throttle_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         memory: mem.then(|| cgroup.memory().ok()).flatten(),

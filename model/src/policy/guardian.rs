@@ -80,6 +80,15 @@ impl Guardian {
                 guarded.refresh();
             }
         }
+        if subject.is_quiet(due, rules) {
+            for resource in due.iter() {
+                if let Some(guarded) = subject.resources[resource].as_mut().filter(|g| !g.window.judged) {
+                    guarded.window.judged = true;
+                    out.judged.insert(resource);
+                }
+            }
+            return;
+        }
         let (usages, seen) = data::usages(subject, arena);
         let name = subject.name.clone();
         for (resource, guarded) in subject.resources.iter_mut() {
@@ -87,7 +96,7 @@ impl Guardian {
             if guarded.usage.is_none() {
                 out.gaps.insert(resource);
             }
-            let events_before = out.events.len();
+            let (events_before, problems_before) = (out.events.len(), out.problems.len());
             if seen.contains(resource) {
                 for rule in &rules.events[resource] {
                     if !rule.requires.is_subset(seen) {
@@ -104,12 +113,14 @@ impl Guardian {
                         Err(why) => out.problems.push(Problem { name: rule.name.to_string(), why }),
                     }
                 }
+                guarded.quiet = (out.events.len(), out.problems.len()) == (events_before, problems_before);
                 let up = guarded.window.up || out.events[events_before..].iter().any(|e| e.direction == Direction::Up);
                 if *rejudge && up {
                     retain_from(&mut out.events, events_before, |e| e.direction == Direction::Up);
                 }
                 let case = Case { rules, resource, now, timeout: *event_timeout, structure: &name, arena };
                 case.requests(guarded, Basis::Mean, events_before, out);
+                guarded.quiet &= out.problems.len() == problems_before && !guarded.is_contradictory();
                 (guarded.window.judged, guarded.window.up) = (true, up);
                 out.judged.insert(resource);
             }

@@ -35,7 +35,7 @@ impl Agent {
         let text = format!(
             "[host.max]\ncpu = 1000000\n[agent]\nstate_dir = \"{at}/state\"\n[api]\nlisten = \"off\"\nsocket = \"{at}/agent.sock\"\n\
              [[discovery.pattern]]\npath = {PATTERN:?}\n\
-             [[container]]\npath = \"{}/*\"\n[container.cpu]\n{bounds}\n",
+             [[container]]\npath = \"{}/*\"\nguard = true\n[container.cpu]\n{bounds}\n",
             Ground::name()
         );
         fs::write(&config, text)?;

@@ -1,16 +1,18 @@
 //! The cgroups and processes of a bench. All are gone at its end, however it ends.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use nix::sys::signal::{SigSet, Signal, kill};
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// What is to be undone when a signal ends us.
 static OPEN: Mutex<Open> = Mutex::new(Open { processes: Vec::new(), dirs: Vec::new() });
@@ -25,12 +27,11 @@ fn open() -> MutexGuard<'static, Open> {
     OPEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// From now on Ctrl-C and SIGTERM clean up, and then end us with 130. To be called before any thread is started.
+/// From now on Ctrl-C and SIGTERM clean up, and then end us with 130.
 pub(super) fn clean_up_on_signals() -> Result<()> {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-    signals.thread_block()?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        if signals.wait().is_ok() {
+        if signals.forever().next().is_some() {
             // Held to the end, so that nothing new is begun.
             let open = open();
             for process in &open.processes {
@@ -54,6 +55,15 @@ impl Running {
         let child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
         open.processes.push(pid(&child));
         Ok(Self { child })
+    }
+
+    /// All that it says on its stdout, which has to be a pipe; it has to end well.
+    pub(super) fn output(mut self) -> Result<String> {
+        let mut said = String::new();
+        self.child.stdout.take().context("its stdout is no pipe")?.read_to_string(&mut said)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "it ended with {status}");
+        Ok(said)
     }
 
     pub(super) fn pid(&self) -> Pid {

@@ -1,19 +1,19 @@
 //! What counting costs in the kernel, and what reading the counts does.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::ground::Ground;
+use super::ground::{Ground, Running};
 use super::{Built, Row};
-use crate::process;
 
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let _ground = Ground::new()?;
     let group = format!("{}/sampler", Ground::name());
-    let said = process::output(Command::new(built.example("bench_sampler")).args([&group, "5"]))?;
-    let said: Value = serde_json::from_slice(&said)?;
+    let mut command = Command::new(built.example("bench_sampler"));
+    let said = Running::start(command.args([&group, "5"]).stdin(Stdio::null()).stdout(Stdio::piped()))?.output()?;
+    let said: Value = serde_json::from_str(&said)?;
     let value = |what: &str| said[what]["value"].as_f64().with_context(|| format!("bench_sampler did not tell {what:?}"));
     Ok(vec![
         Row::at_most(80.0, "eBPF cost per scheduler event, net", value("charge, net")?, "ns"),

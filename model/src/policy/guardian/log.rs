@@ -32,6 +32,11 @@ impl EventLog {
         (self.up.sum, self.down.sum)
     }
 
+    /// Whether no event is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.up.events.is_empty() && self.down.events.is_empty()
+    }
+
     /// Adds one. Times never go back.
     pub(super) fn push(&mut self, direction: Direction, timestamp: f64, count: f64) {
         let queue = self.queue(direction);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::log::EventLog;
+use crate::policy::rules::RuleSet;
 use crate::policy::thresholds::{Boundary, Thresholds};
 use crate::resource::{PerResource, Resource, ResourceSet};
 
@@ -56,12 +57,19 @@ pub struct Guarded {
     pub(super) thresholds: Option<Thresholds>,
     pub(super) log: EventLog,
     pub(super) window: Window,
+    /// Its last window brought nothing, and nothing that rules see has changed since.
+    pub(super) quiet: bool,
+    seen: Option<Numbers>,
 }
+
+/// What event rules see of a resource: bounds, limit, usage, split, thresholds.
+type Numbers = (Bounds, Option<f64>, Option<f64>, Option<Split>, Option<Thresholds>);
 
 impl Guarded {
     /// A resource that is guarded from now on. `thresholds`: those of the limits document, if any.
     pub fn new(bounds: Bounds, current: Option<f64>, thresholds: Option<Thresholds>) -> Self {
-        Self { bounds, current, usage: None, split: None, thresholds, log: EventLog::default(), window: Window::default() }
+        let (log, window) = (EventLog::default(), Window::default());
+        Self { bounds, current, usage: None, split: None, thresholds, log, window, quiet: false, seen: None }
     }
 
     /// The limit that is reckoned with: a `current` above `max` counts as `max`.
@@ -109,12 +117,39 @@ pub struct Subject {
     pub name: Arc<str>,
     /// Its guarded resources; `None` for those that are not.
     pub resources: PerResource<Option<Guarded>>,
+    /// The rules of the last judgement, and the resources that it saw.
+    judged_by: Option<(Arc<RuleSet>, ResourceSet)>,
 }
 
 impl Subject {
     /// A structure without guarded resources.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), resources: PerResource::from_fn(|_| None) }
+        Self { name: name.into(), resources: PerResource::from_fn(|_| None), judged_by: None }
+    }
+
+    /// Whether the windows of these resources are certain to bring nothing: conditions are pure, so what brought nothing brings nothing
+    /// again while neither the rules nor any number that they see changes. Most containers are idle most of the time.
+    pub(super) fn is_quiet(&mut self, due: ResourceSet, rules: &Arc<RuleSet>) -> bool {
+        let mut changed = false;
+        let mut present = ResourceSet::NONE;
+        for (resource, guarded) in self.resources.iter_mut() {
+            let Some(g) = guarded else { continue };
+            let numbers = Some((g.bounds, g.current, g.usage, g.split, g.thresholds));
+            changed |= g.seen != numbers;
+            g.seen = numbers;
+            present.insert(resource);
+        }
+        if !self.judged_by.as_ref().is_some_and(|(by, saw)| Arc::ptr_eq(by, rules) && *saw == present) {
+            self.judged_by = Some((rules.clone(), present));
+            changed = true;
+        }
+        if changed {
+            self.resources.iter_mut().filter_map(|(_, guarded)| guarded.as_mut()).for_each(|g| g.quiet = false);
+            return false;
+        }
+        due.iter()
+            .filter_map(|resource| self.resources[resource].as_ref())
+            .all(|g| g.window.judged || (g.quiet && g.log.is_empty()))
     }
 
     /// Takes over a limit that was set while a window is open, and the thresholds that follow. A window that was judged up and

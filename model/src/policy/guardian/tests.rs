@@ -258,3 +258,31 @@ mod properties {
         }
     }
 }
+
+/// What a window brings is the same whether the subject has been quiet for long or is judged for the first time.
+#[test]
+fn what_was_quiet_is_judged_again_when_anything_changes() {
+    let mut guardian = classic();
+    let mut quiet = subject(200.0);
+    for now in 0..20 {
+        let brought = window(&mut guardian, &mut quiet, f64::from(now), 160.0);
+        assert_eq!(brought, (vec![], vec![]));
+        assert!(cpu(&quiet).quiet, "window {now}");
+    }
+    assert_eq!(window(&mut guardian, &mut quiet, 20.0, 176.0).0, ["CpuBottleneck"]);
+    assert_eq!(window(&mut guardian, &mut quiet, 21.0, 160.0), (vec![], vec![]));
+    assert_eq!(window(&mut guardian, &mut quiet, 22.0, 176.0), (vec!["CpuBottleneck"], vec![75.0]), "the event of before counts");
+
+    let mut quiet = subject(200.0);
+    window(&mut guardian, &mut quiet, 0.0, 160.0);
+    cpu_mut(&mut quiet).current = Some(180.0);
+    assert_eq!(window(&mut guardian, &mut quiet, 1.0, 160.0).0, ["CpuBottleneck"], "another limit");
+
+    let mut quiet = subject(200.0);
+    window(&mut guardian, &mut quiet, 0.0, 160.0);
+    guardian.set_rules(rules(json!([{
+        "type": "rule", "name": "always", "resource": "cpu", "generates": "events", "active": true,
+        "rule": {">": [{"var": "cpu.structure.cpu.usage"}, 0]}, "action": {"events": {"scale": {"up": 1}}}
+    }])));
+    assert_eq!(window(&mut guardian, &mut quiet, 1.0, 160.0).0, ["CpuBottleneck"], "other rules");
+}
