@@ -24,6 +24,9 @@ enum Command {
         /// The configuration.
         #[arg(long, default_value = "/etc/headroom/agent.toml")]
         config: PathBuf,
+        /// Keep the usage of each judged window in this directory, a CSV file a container and resource, as `replay --usage` reads it.
+        #[arg(long, value_name = "DIR")]
+        record: Option<PathBuf>,
     },
     /// Probe the kernel and the configuration: would `run` work, and how? Exit status: 0 with eBPF, 2 without, 1 not at all.
     Check {
@@ -45,9 +48,9 @@ enum Command {
 /// Runs what was asked for.
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
-        Command::Run { config } => {
+        Command::Run { config, record } => {
             log_to_stderr();
-            daemon::run(&config)
+            daemon::run(&config, record.as_deref())
         }
         Command::Check { config, json } => {
             let tries = check::Try { ebpf: &sampler::select::try_ebpf, config: &daemon::check_config };

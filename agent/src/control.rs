@@ -8,6 +8,7 @@ mod journal;
 mod latency;
 mod publish;
 mod readings;
+mod recorder;
 mod state;
 mod wait;
 mod window;
@@ -95,11 +96,13 @@ pub fn queue() -> Result<(Handle, Inbox)> {
 /// Starts the control thread. It ends after [`Command::Stop`], or when its kernel interfaces fail.
 pub fn spawn(parts: Parts, inbox: Inbox, published: Arc<ArcSwap<Snapshot>>) -> Result<JoinHandle<Result<()>>> {
     let priority = parts.settings.config.agent.realtime_priority;
+    // Found out before the thread begins, since it may take the kernel's types: the loop is not to be late to its first window.
+    let may = if priority > 0 { crate::host::priority::may() } else { Ok(()) };
     std::thread::Builder::new()
         .name("control".into())
         .stack_size(1024 * 1024)
         .spawn(move || {
-            crate::host::priority::raise(priority);
+            crate::host::priority::raise(priority, may);
             run(parts, &inbox, published)
         })
         .context("cannot start the control thread")

@@ -26,8 +26,8 @@ use crate::status::{Counters, HostStatus, Snapshot};
 /// Decisions that are kept for people.
 const DECISIONS: usize = 1000;
 
-/// Runs the agent until it is told to end.
-pub fn run(config_path: &Path) -> Result<()> {
+/// Runs the agent until it is told to end. Usage is recorded in the directory `record`, if one is given.
+pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     let settings = rules::load(config_path)?;
     raise_descriptor_limit();
     // One thread for everything that only looks: the agent is to stay small.
@@ -36,7 +36,7 @@ pub fn run(config_path: &Path) -> Result<()> {
     let listeners = runtime.block_on(Listeners::bind(&config.api))?;
     let decisions = Arc::new(DecisionLog::new(DECISIONS));
     let (handle, inbox) = control::queue()?;
-    let agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions))?;
+    let agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions), record)?;
     let state = ApiState {
         snapshot: Arc::clone(&agent.published),
         control: Arc::new(handle.clone()),
@@ -60,7 +60,13 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(settings: Settings, inbox: Inbox, handle: &Handle, decisions: Arc<DecisionLog>) -> Result<Self> {
+    fn start(
+        settings: Settings,
+        inbox: Inbox,
+        handle: &Handle,
+        decisions: Arc<DecisionLog>,
+        record: Option<&Path>,
+    ) -> Result<Self> {
         let config = &settings.config;
         let hierarchies = Hierarchies::probe().context("no usable cgroups")?;
         let facts = host::facts::HostFacts::read()?;
@@ -95,7 +101,7 @@ impl Agent {
         };
         let watcher =
             watch::spawn(hierarchies.cpu_root(), search, found, Box::new(|| {})).context("cannot look for containers")?;
-        let journal = Journal::spawn(decisions)?;
+        let journal = Journal::spawn(decisions, record).context("cannot record usage")?;
 
         let source_reason: Option<Arc<str>> = reason.map(Into::into);
         let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host, source.kind(), source_reason.clone())));

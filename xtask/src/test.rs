@@ -2,6 +2,7 @@
 
 mod binaries;
 mod guests;
+mod systemd;
 mod tally;
 
 use std::process::{Command, ExitCode};
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     /// No VM: what meets the kernel runs on this machine's only
     #[arg(long, conflicts_with = "all")]
     quick: bool,
-    /// Every kernel and cgroup layout that VMs can have (the default is kernel 6.12 with v2)
+    /// Every kernel and cgroup layout that VMs can have (the default is kernel 6.12 with v2), and the unit under systemd
     #[arg(long)]
     all: bool,
 }
@@ -58,6 +59,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for (kernel, cgroup) in guests {
         let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
         steps.push(timed(&name, || guests::run(kernel, cgroup, &built))?);
+    }
+    if args.all {
+        steps.push(timed("VM, systemd and the unit", systemd::run)?);
     }
     if args.quick {
         let why = "--quick: nothing was tried on another kernel than this machine's";

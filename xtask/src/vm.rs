@@ -25,7 +25,7 @@ pub(crate) use guest::{Ending, Guest};
 /// Where everything is kept, below the repository.
 const HOME: &str = "target/vm";
 /// The machine's systemd, which need not run there.
-const SYSTEMD: &str = "/lib/systemd/systemd";
+pub(crate) const SYSTEMD: &str = "/lib/systemd/systemd";
 
 /// Boots a kernel in QEMU and runs a command there: its output, its exit code.
 #[derive(clap::Args)]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use headroom_model::limit::Limit;
-use headroom_model::policy::guardian::Subject;
+use headroom_model::policy::guardian::{Split, Subject};
 use headroom_model::resource::{PerResource, Resource, ResourceSet};
 
 use super::publish::Shown;
-use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota};
+use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime};
 use crate::config::ContainerRule;
 use crate::containers::Container;
 use crate::sampler::SlotId;
@@ -61,6 +61,8 @@ pub(super) struct Entry {
     pub(super) last: Box<Reading>,
     /// The kernel's accounting of it, on a kept descriptor; opened at the first audit.
     clock: Option<CpuClock>,
+    /// What it said when the window opened, where rules read the usage by mode.
+    split_began: Option<CpuTime>,
     pub(super) audit: Audit,
     /// `None` where what it is made of has changed.
     pub(super) shown: Option<Shown>,
@@ -114,6 +116,7 @@ impl Entry {
             net_at_ns: first.at_ns,
             last: first,
             clock: None,
+            split_began: None,
             audit: Audit::default(),
             shown: None,
         }
@@ -125,6 +128,18 @@ impl Entry {
             self.clock = self.cgroup.cpu_clock().ok();
         }
         self.clock.as_ref()
+    }
+
+    /// CPU usage by mode over the window that ends now, in shares, as the kernel accounts it. Costs a read or two: asked for only
+    /// where a rule reads it.
+    pub(super) fn cpu_split(&mut self, length_ns: u64) -> Option<Split> {
+        if self.phase != Phase::Guarded {
+            return None;
+        }
+        let now = self.accounting()?.read().ok()?;
+        let before = self.split_began.replace(now)?;
+        let shares = |after: u64, before: u64| after.saturating_sub(before) as f64 * 1e3 / length_ns as f64 * 100.0;
+        Some(Split { user: shares(now.user_us, before.user_us), kernel: shares(now.kernel_us, before.kernel_us) })
     }
 
     /// Whether a window of this resource is judged now.

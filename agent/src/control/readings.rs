@@ -33,6 +33,7 @@ impl State {
             if memory_ends {
                 self.check_memory(id);
                 if self.config.guardian.active {
+                    self.record_windows(&[id], Resource::Mem, decided_ns);
                     self.judge(id, ResourceSet::only(Resource::Mem), decided_ns as f64 / 1e9);
                     if let Some(entry) = self.entries.get_mut(&id) {
                         entry.subject.next_window(ResourceSet::only(Resource::Mem));

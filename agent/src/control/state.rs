@@ -115,6 +115,8 @@ pub(super) struct State {
     pub(super) window: Window,
     pub(super) counters: Counters,
     pub(super) latencies: Latencies,
+    /// What makes seconds since the epoch of seconds on the monotonic clock, for recordings.
+    pub(super) epoch: f64,
     pub(super) publisher: Publisher,
     // Kept from step to step so that a step allocates nothing.
     pub(super) judgement: Judgement,
@@ -146,6 +148,7 @@ impl State {
             audited: Audited::default(),
             counters: Counters::default(),
             latencies: Latencies::new(),
+            epoch: clock::wall() - Self::now(),
             publisher: Publisher::new(published),
             judgement: Judgement::default(),
             requests: Vec::new(),

@@ -1,11 +1,13 @@
 //! The end of a CPU window: usages, judgement, requests carried out, the next window opened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use headroom_model::resource::{Resource, ResourceSet};
 
 use super::entry::Phase;
 use super::latency::Timed;
+use super::recorder::Window as Recorded;
 use super::state::State;
 use crate::clock;
 use crate::sampler::Passed;
@@ -80,6 +82,7 @@ impl State {
     /// Each container's mean over the window, and what it adds to the bill.
     fn measure(&mut self, length_ns: u64, is_gap: bool) {
         let host_cpu = self.ledger.host_max(Resource::Cpu);
+        let reads_split = self.guardian.rules().reads_cpu_split();
         for entry in self.entries.values_mut() {
             let used = entry.slot.and_then(|slot| self.source.used_ns(slot));
             let usage = match (entry.opened_ns, used) {
@@ -88,8 +91,10 @@ impl State {
             };
             entry.opened_ns = used;
             entry.usage[Resource::Cpu] = usage;
+            let split = if reads_split { entry.cpu_split(length_ns) } else { None };
             if let Some(guarded) = &mut entry.subject.resources[Resource::Cpu] {
                 guarded.usage = usage;
+                guarded.split = split;
             }
             entry.account(length_ns as f64 / 1e9, host_cpu);
         }
@@ -100,6 +105,7 @@ impl State {
         let cpu = ResourceSet::only(Resource::Cpu);
         let mut due = std::mem::take(&mut self.due);
         due.extend(self.entries.iter().filter(|(_, e)| e.phase == Phase::Guarded).map(|(id, _)| *id));
+        self.record_windows(&due, Resource::Cpu, ended_ns);
         while !due.is_empty() {
             for id in due.drain(..) {
                 self.judge(id, cpu, ended_ns as f64 / 1e9);
@@ -112,6 +118,18 @@ impl State {
         self.due = due;
         for entry in self.entries.values_mut() {
             entry.subject.next_window(cpu);
+        }
+    }
+
+    /// Keeps what the windows of `ids` are judged by, where usage is recorded.
+    pub(super) fn record_windows(&self, ids: &[u64], resource: Resource, ended_ns: u64) {
+        if !self.journal.records() {
+            return;
+        }
+        let end = ended_ns as f64 / 1e9;
+        for entry in ids.iter().filter_map(|id| self.entries.get(id)).filter(|entry| entry.may_judge(resource, end)) {
+            let usage = entry.subject.resources[resource].as_ref().and_then(|guarded| guarded.usage);
+            self.journal.window(Recorded { structure: Arc::clone(&entry.name), resource, at: end + self.epoch, usage });
         }
     }
 

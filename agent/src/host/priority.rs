@@ -8,13 +8,17 @@ use thread_priority::{ThreadPriority, ThreadPriorityValue};
 
 use super::probe::Facts;
 
-/// Gives the calling thread `SCHED_FIFO` at this priority, 1 to 99; 0 asks for nothing. Where it cannot be had, or would be in
-/// the way of others, the thread gets nice -20, and the log says so once.
-pub fn raise(priority: u8) {
+/// Whether real-time priority would be in nobody's way; otherwise why not.
+pub fn may() -> Result<(), String> {
+    Facts::probe_realtime().map_or(Ok(()), |facts| facts.verdict())
+}
+
+/// Gives the calling thread `SCHED_FIFO` at this priority, 1 to 99; 0 asks for nothing. Where it `may` not be, or cannot be
+/// had, the thread gets nice -20, and the log says so once.
+pub fn raise(priority: u8, may: Result<(), String>) {
     if priority == 0 {
         return;
     }
-    let may = Facts::probe_realtime().map_or(Ok(()), |facts| facts.verdict());
     match may.and_then(|()| realtime(priority).map_err(|e| format!("{e} (CAP_SYS_NICE gives it)"))) {
         Ok(()) => tracing::info!(priority, "the control thread has real-time priority"),
         Err(why) => match nice() {

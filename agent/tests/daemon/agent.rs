@@ -1,5 +1,6 @@
 //! A running agent: the binary with its own configuration, state directory, socket and port, and a bare HTTP client for it.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,7 +30,13 @@ impl Agent {
     /// Starts it by `command`, to which `run --config` is added, and waits until it answers.
     pub(crate) fn start(mut command: Command, dir: &Path) -> Self {
         let (config, socket, log) = (dir.join("agent.toml"), dir.join("agent.sock"), dir.join("agent.log"));
-        command.args(["run", "--config"]).arg(config).env("RUST_LOG", "info").stderr(File::create(&log).unwrap());
+        command
+            .args(["run", "--record"])
+            .arg(dir.join("recorded"))
+            .arg("--config")
+            .arg(config)
+            .env("RUST_LOG", "info")
+            .stderr(File::create(&log).unwrap());
         let child = command.spawn().unwrap();
         let mut agent = Self { child, socket, log };
         let until = Instant::now() + LONGEST;
@@ -211,10 +218,10 @@ impl Answer {
 fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     for header in headers {
-        request += &format!("{header}\r\n");
+        request.extend([header, "\r\n"]);
     }
     if !body.is_empty() {
-        request += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        write!(request, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
     }
     stream.write_all((request + "\r\n" + body).as_bytes()).unwrap();
     let mut answer = String::new();

@@ -31,7 +31,9 @@ fn the_sum_of_limits_never_passes_the_host() {
         }
         thread::sleep(Duration::from_millis(1500));
     }
-    loads.iter_mut().for_each(|load| load.set_duty(1.0));
+    for load in &mut loads {
+        load.set_duty(1.0);
+    }
     agent
         .until("some are starved", |agent| agent.get("/decisions").as_array().unwrap().iter().any(|d| d["outcome"] == "starved"));
     let all = agent.get("/decisions?limit=1000");
@@ -68,7 +70,9 @@ fn what_is_short_is_split_by_weight() {
     config.guard("heavy", "true", [20, 110, 5]).resource("weight = 3.0");
     let agent = bed.run(&config);
     agent.until("both are at rest", |_| shares(&light) == Some(30.0) && shares(&heavy) == Some(30.0));
-    loads.iter_mut().for_each(|load| load.set_duty(1.0));
+    for load in &mut loads {
+        load.set_duty(1.0);
+    }
     agent.until("both have been raised or starved", |agent| {
         ["light", "heavy"].iter().all(|name| agent.decisions(name).iter().any(|d| d.action == "CpuRescaleUp"))
     });

@@ -14,5 +14,6 @@ mod foreign;
 mod full;
 mod phases;
 mod pinning;
+mod recorded;
 mod rest;
 mod untouched;

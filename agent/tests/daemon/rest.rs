@@ -11,7 +11,7 @@ const TOKEN: &str = "a-token-of-twenty-two-";
 #[test]
 fn what_is_put_stands_and_what_is_refused_changes_nothing() {
     let bed = Bed::new("rest");
-    let [cont0, guarded] = ["cont0", "guarded"].map(|name| bed.container(name));
+    let [cont0, _guarded] = ["cont0", "guarded"].map(|name| bed.container(name));
     set_shares(&cont0, 90);
     let token = bed.dir().join("token");
     std::fs::write(&token, TOKEN).unwrap();
@@ -86,10 +86,8 @@ fn a_write_that_fails_in_the_middle_is_undone() {
     let bed = Bed::new("undo");
     let cont0 = bed.container("cont0");
     set_shares(&cont0, 90);
-    // Its child uses CPU 1, so that the container itself cannot be left with CPU 0 alone: v1 refuses that.
     let inner = cont0.child("inner");
-    let load = inner.burn(1, 0.0);
-    let mut load = load;
+    let mut load = inner.burn(1, 0.0);
     load.hold(200);
     let agent = bed.run(&bed.config());
     agent.until("it is known", |agent| !agent.container("cont0").is_null());

@@ -41,7 +41,7 @@ fn who_is_not_guarded_is_never_written_to() {
     let writes = untouched.map(Writes::to);
     prefer(&advised);
     assert!(!writes[2].seen().is_empty(), "a write is noticed");
-    let mut loads = vec![guarded.burn(1, 1.0), left.burn(1, 0.2), vetoed.burn(1, 0.2), advised.burn(1, 0.0)];
+    let mut loads = [guarded.burn(1, 1.0), left.burn(1, 0.2), vetoed.burn(1, 0.2), advised.burn(1, 0.0)];
     let _started = writes.each_ref().map(Writes::seen);
 
     let mut config = bed.config();
@@ -60,7 +60,7 @@ fn who_is_not_guarded_is_never_written_to() {
 
     // Advice moves a limit on paper, from what was found: 123 of 90 ms.
     let paper = |shares: f64| {
-        agent.until("advice", |agent| limit(&agent.container("advised")["resources"]["cpu"]["limit"]) == Some(shares))
+        agent.until("advice", |agent| limit(&agent.container("advised")["resources"]["cpu"]["limit"]) == Some(shares));
     };
     paper(80.0);
     loads[3].set_duty(1.0);

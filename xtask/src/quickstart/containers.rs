@@ -93,6 +93,7 @@ impl Containers {
             let parent = mount.root.join(PARENT);
             fs::create_dir(&parent).with_context(|| format!("cannot make {} (root is needed)", parent.display()))?;
             prepare(mount, &parent)?;
+            prefer(mount, &parent)?;
             for name in names {
                 let dir = parent.join(name);
                 fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
@@ -117,7 +118,8 @@ impl Containers {
             let config = dir.join(name).join("config");
             let text = fs::read_to_string(&config)?;
             let mut text: String = text.lines().filter(|l| !l.starts_with("lxc.net")).flat_map(|l| [l, "\n"]).collect();
-            text.push_str("lxc.net.0.type = empty\n");
+            // Precedence over whatever else runs here, so that a busy machine does not take the load away.
+            text.push_str("lxc.net.0.type = empty\nlxc.cgroup.cpu.shares = 262144\nlxc.cgroup2.cpu.weight = 10000\n");
             fs::write(&config, text)?;
             run(Command::new("lxc-start").arg("-P").arg(dir).args(["-n", name]))?;
         }
@@ -192,6 +194,16 @@ fn prepare(mount: &Mount, parent: &Path) -> Result<()> {
             fs::write(&file, format!("+{controller}"))
                 .with_context(|| format!("cannot enable {controller} in {}", file.display()))?;
         }
+    }
+    Ok(())
+}
+
+/// Gives the containers precedence over whatever else runs here, so that a busy machine does not take their load away.
+fn prefer(mount: &Mount, dir: &Path) -> Result<()> {
+    let (file, most) = if mount.controllers.is_empty() { ("cpu.weight", "10000") } else { ("cpu.shares", "262144") };
+    let file = dir.join(file);
+    if file.exists() {
+        fs::write(&file, most).with_context(|| file.display().to_string())?;
     }
     Ok(())
 }

@@ -77,7 +77,7 @@ fn runs(text: &str, count: usize) -> Vec<Option<(&str, bool)>> {
 
 /// Shows and keeps what is written.
 #[derive(Default)]
-struct Tee(Vec<u8>);
+pub(super) struct Tee(pub(super) Vec<u8>);
 
 impl Write for Tee {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

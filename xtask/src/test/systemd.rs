@@ -1,0 +1,48 @@
+//! The packaged unit under a real systemd, in a VM: does it start, reload, come back, and leave no container throttled?
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use super::Outcome;
+use super::guests::Tee;
+use super::tally::Tally;
+use crate::repo;
+use crate::vm::{Ending, Guest, Hierarchy, Kernel, SYSTEMD};
+
+/// What runs in the guest; it says what it found as cargo's test programs do.
+const SCRIPT: &str = "xtask/src/test/systemd.sh";
+const AGENT: &str = "target/release/headroom-agent";
+const UNIT: &str = "configs/systemd/headroom-agent.service";
+
+/// Builds the agent as it is shipped, boots systemd and runs the script.
+pub(super) fn run() -> Result<Outcome> {
+    if !Path::new(SYSTEMD).exists() {
+        return Ok(Outcome::LeftOut(format!("{SYSTEMD} is not on this machine: apt install systemd dbus")));
+    }
+    let built = repo::cargo().args(["build", "--quiet", "--release", "--package", "headroom-agent"]).status()?;
+    ensure!(built.success(), "the agent did not build (see above)");
+    let guest = Guest {
+        kernel: Kernel::V6_12,
+        cgroup: Hierarchy::V2,
+        cpus: 2,
+        memory_mib: 2048,
+        timeout: Duration::from_secs(900),
+        systemd: true,
+    };
+    let root = repo::root();
+    let mut words = vec![OsString::from("sh")];
+    words.extend([SCRIPT, AGENT, UNIT].map(|file| root.join(file).into_os_string()));
+    let mut output = Tee::default();
+    let ending = guest.run(&words, &mut output)?;
+    if let Some(trouble) = ending.trouble(&guest) {
+        eprintln!("test: {trouble}");
+    }
+    if ending == Ending::Interrupted {
+        bail!("interrupted");
+    }
+    let tally = Tally::of_run(&String::from_utf8_lossy(&output.0), ending == Ending::Exited(0));
+    Ok(Outcome::of_programs([(UNIT.to_owned(), tally)]))
+}
