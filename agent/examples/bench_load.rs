@@ -86,7 +86,7 @@ fn wave(shares: u64, on: Duration, off: Duration, phase: Duration, span: Duratio
     while began.elapsed() < span {
         let at = Duration::from_nanos_u128((began.elapsed() + phase).as_nanos() % (on + off).as_nanos());
         if at >= on {
-            sleep(on + off - at);
+            sleep((on + off).saturating_sub(at));
             continue;
         }
         let slice = Instant::now();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Built;
-use super::ground::{Ground, PATTERN, Running};
+use super::ground::{self, Ground, PATTERN, Running};
 
 /// How long the agent may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ impl Agent {
     /// Starts it on containers of a [`super::ground::Ground`], all guarded; `bounds` are lines of TOML for their CPU (`min = 50`, ..).
     /// Returns when `containers` of them are guarded.
     pub(super) fn start(built: &Built, bounds: &str, containers: usize) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("headroom-bench-").tempdir()?;
+        let dir = ground::scratch()?;
         let (at, config) = (dir.path().display(), dir.path().join("agent.toml"));
         let text = format!(
             "[host.max]\ncpu = 1000000\n[agent]\nstate_dir = \"{at}/state\"\n[api]\nlisten = \"off\"\nsocket = \"{at}/agent.sock\"\n\

@@ -13,14 +13,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tempfile::TempDir;
 
 /// What is to be undone when a signal ends us.
-static OPEN: Mutex<Open> = Mutex::new(Open { processes: Vec::new(), dirs: Vec::new() });
+static OPEN: Mutex<Open> = Mutex::new(Open { processes: Vec::new(), dirs: Vec::new(), scratch: Vec::new() });
 
 struct Open {
     processes: Vec<Pid>,
     /// One in each hierarchy, with everything below.
     dirs: Vec<PathBuf>,
+    scratch: Vec<PathBuf>,
 }
 
 fn open() -> MutexGuard<'static, Open> {
@@ -38,10 +40,20 @@ pub(super) fn clean_up_on_signals() -> Result<()> {
                 kill(*process, Signal::SIGKILL).ok();
             }
             open.dirs.iter().for_each(|dir| sweep(dir));
+            for dir in &open.scratch {
+                fs::remove_dir_all(dir).ok();
+            }
             std::process::exit(130);
         }
     })?;
     Ok(())
+}
+
+/// A directory for files, removed when it is dropped.
+pub(super) fn scratch() -> Result<TempDir> {
+    let dir = tempfile::Builder::new().prefix("headroom-bench-").tempdir()?;
+    open().scratch.push(dir.path().to_owned());
+    Ok(dir)
 }
 
 /// A process that is killed when this is dropped.

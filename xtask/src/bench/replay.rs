@@ -9,7 +9,7 @@ use anyhow::Result;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
-use super::{Built, Row, median};
+use super::{Built, Row, ground, median};
 use crate::process;
 
 const WINDOWS: u32 = 2_000_000;
@@ -20,7 +20,7 @@ const STRUCTURE: &str = r#"{"type": "structure", "subtype": "container", "name":
 const LIMITS: &str = r#"{"type": "limit", "name": "cont0", "resources": {"cpu": {"boundary": 25, "boundary_type": "absolute"}}}"#;
 
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
-    let dir = tempfile::Builder::new().prefix("headroom-bench-").tempdir()?;
+    let dir = ground::scratch()?;
     let [structure, limits, usage] = ["s.json", "l.json", "u.csv"].map(|name| dir.path().join(name));
     fs::write(&structure, STRUCTURE)?;
     fs::write(&limits, LIMITS)?;
