@@ -23,8 +23,12 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How much of the console is shown when a guest goes wrong, in lines.
 const CONSOLE_TAIL: usize = 25;
 
-/// What the kernel says first when it gives up.
+/// What the kernel says when it gives up.
 const PANIC: &str = "Kernel panic";
+/// What it says before that, with a trace, where a fault was the reason.
+const FAULTS: [&str; 4] = ["BUG: ", "Oops: ", "general protection fault", "cut here"];
+/// How much is shown from there on, in lines.
+const FAULT_TAIL: usize = 80;
 
 /// A guest that can be booted.
 #[derive(Clone, Debug)]
@@ -331,12 +335,16 @@ fn with_path(option: &str, path: &Path) -> OsString {
     text
 }
 
-/// The last lines; when there was a panic, those that begin with it.
+/// The last lines; when there was a panic, those that begin with it, or with the fault that led to it.
 fn tail(console: &str) -> String {
     let lines: Vec<_> = console.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    let last = lines.len().saturating_sub(CONSOLE_TAIL);
-    let from = lines.iter().position(|line| line.contains(PANIC)).unwrap_or(last);
-    lines[from..].iter().take(CONSOLE_TAIL).copied().collect::<Vec<_>>().join("\n")
+    let first = |marks: &[&str]| lines.iter().position(|line| marks.iter().any(|mark| line.contains(mark)));
+    let (from, most) = match (first(&[PANIC]), first(&FAULTS)) {
+        (Some(panic), Some(fault)) if fault < panic => (fault, FAULT_TAIL),
+        (Some(panic), _) => (panic, CONSOLE_TAIL),
+        (None, _) => (lines.len().saturating_sub(CONSOLE_TAIL), CONSOLE_TAIL),
+    };
+    lines[from..].iter().take(most).copied().collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ fn a_panic_is_told_from_its_first_line() {
     let trace = "trace\n".repeat(100);
     let told = tail(&format!("booting\nKernel panic - not syncing: x\n{trace}"));
     assert!(told.starts_with("Kernel panic") && told.lines().count() == CONSOLE_TAIL);
+    let told = tail("booting\nBUG: unable to handle page fault\nRIP: x\nKernel panic - not syncing: y\n");
+    assert_eq!(told.lines().count(), 3);
     let quiet = tail(&trace);
     assert_eq!(quiet.lines().count(), CONSOLE_TAIL);
 }
