@@ -19,7 +19,7 @@ use crate::host;
 use crate::sampler::SourceKind;
 use crate::sampler::meter::Meter;
 use crate::sampler::select::{Selected, select};
-use crate::scaler::originals::Originals;
+use crate::scaler::originals::{Originals, Record};
 use crate::scaler::writer::Writer;
 use crate::status::{Counters, HostStatus, Snapshot};
 
@@ -81,7 +81,8 @@ impl Agent {
         };
 
         let originals = Originals::open(&config.agent.state_dir)?;
-        let (records, bad) = originals.load(&host.boot_id)?;
+        let (mut records, bad) = originals.load(&host.boot_id)?;
+        forget_the_gone(&originals, &hierarchies, &mut records)?;
         for path in bad {
             tracing::warn!("{}: not understood, moved aside", path.display());
         }
@@ -120,6 +121,18 @@ impl Agent {
             Err(_) => anyhow::bail!("the control loop panicked; guarded limits stay as they are (see `headroom-agent release`)"),
         }
     }
+}
+
+/// Forgets what was found of containers that went while no agent ran.
+fn forget_the_gone(originals: &Originals, hierarchies: &Hierarchies, records: &mut Vec<Record>) -> Result<()> {
+    let lives = |record: &Record| match hierarchies.open(&record.path) {
+        Ok(cgroup) => cgroup.id() == record.cgroup_id,
+        Err(e) => !e.is_gone(),
+    };
+    for gone in records.extract_if(.., |record| !lives(record)) {
+        originals.forget(gone.cgroup_id)?;
+    }
+    Ok(())
 }
 
 /// What is shown until the first step.
