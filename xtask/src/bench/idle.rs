@@ -11,8 +11,8 @@ use super::ground::Ground;
 use super::{Built, Row, median};
 
 const CONTAINERS: usize = 200;
-/// The first scale-down of all of them takes less than a second.
-const SETTLE: Duration = Duration::from_secs(5);
+/// The first scale-down of all of them takes a second, and until the meter knows that they rest it has been round twice: 20 s.
+const SETTLE: Duration = Duration::from_secs(25);
 const SPAN: Duration = Duration::from_secs(30);
 const BOUNDS: &str = "min = 50\nmax = 200\nboundary = 25";
 /// Containers made one after the other, for discovery.

@@ -40,7 +40,9 @@ pub(super) fn summary(before: &[Container], after: &[Container], decisions: &[De
         )?;
     }
     if !decisions.iter().any(|d| d.structure == names[0] && d.action == "CpuRescaleUp") {
-        text.push_str("The load never came near the limit: this machine is too busy with other things to show the five phases.\n");
+        text.push_str(
+            "The load never came near the limit: this machine is too busy with other things to show the five phases.\n",
+        );
     }
     text.push_str("used, allocated, reserved: share-seconds (100 = one core for a second); utilization: used / allocated.\n");
     Ok(text)
