@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use headroom_model::policy::cores::Topology;
 use nix::sys::eventfd::EventFd;
+use tokio::sync::oneshot;
 
 pub use journal::Journal;
 pub use state::{HostFacts, Parts, Settings};
@@ -41,6 +42,13 @@ pub enum Command {
     Report(Report),
     /// From the REST interface: limits that a person or a program sets.
     Write(ContainerWrite),
+    /// Somebody looks at one container: its limits are read, and shown, before this is answered.
+    Look {
+        /// Its name.
+        name: String,
+        /// Where the word that it was done goes. Nobody may be waiting any more.
+        done: oneshot::Sender<()>,
+    },
     /// The online CPUs changed.
     CpusOnline(Arc<Topology>),
     /// A new configuration, checked.
@@ -76,6 +84,12 @@ impl Handle {
 impl ControlHandle for Handle {
     fn submit(&self, write: ContainerWrite) -> Result<(), Busy> {
         self.send(Command::Write(write)).then_some(()).ok_or(Busy)
+    }
+
+    fn look(&self, name: &str) -> oneshot::Receiver<()> {
+        let (done, answer) = oneshot::channel();
+        self.tell(Command::Look { name: name.to_owned(), done });
+        answer
     }
 }
 

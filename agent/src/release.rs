@@ -10,7 +10,7 @@ use headroom_model::resource::Resource;
 use crate::cgroup::{CgroupError, Change, Hierarchies};
 use crate::config::{Config, OnDeath};
 use crate::host::facts::HostFacts;
-use crate::scaler::memory_change;
+use crate::scaler::memory_changes;
 use crate::scaler::originals::{Original, Originals, Record};
 
 /// `release`
@@ -67,18 +67,17 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
         done.push("its cores given back".to_owned());
     }
     for (&resource, original) in &record.resources {
-        let (now, change) = match resource {
-            Resource::Cpu => (cgroup.cpu_limit()?.quota, Change::Cpu { quota: Limit::At(original.max) }),
+        let (now, changes) = match resource {
+            Resource::Cpu => (cgroup.cpu_limit()?.quota, vec![Change::Cpu { quota: Limit::At(original.max) }]),
             Resource::Mem => {
                 let memory = cgroup.memory()?;
-                let change = hierarchies.memory_version().map(|version| memory_change(version, Limit::At(original.max)));
-                let Some(change) = change else { continue };
-                (memory.high.min(memory.max), change)
+                let Some(version) = hierarchies.memory_version() else { continue };
+                (memory.high.min(memory.max), memory_changes(version, original.max, memory.max, original.max))
             }
             _ => continue,
         };
         if is_below(now, original) {
-            cgroup.apply(&[change])?;
+            cgroup.apply(&changes)?;
             done.push(format!("{resource} lifted to {} {}", original.max, resource.unit()));
         } else {
             done.push(format!("{resource} is at its max or above already"));

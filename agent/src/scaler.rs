@@ -8,10 +8,32 @@ use headroom_model::limit::Limit;
 
 use crate::cgroup::{Change, Version};
 
+/// What is written to move the memory limit to `to` MiB. v2's hard limit stays where it is, unless it is in the way: then it goes to
+/// the structure's `max`, and is never lowered again but to put back what was found.
+pub fn memory_changes(version: Version, to: f64, hard: Limit, max: f64) -> Vec<Change> {
+    let in_the_way = version == Version::V2 && hard.amount().is_some_and(|hard| hard < to);
+    let raised = in_the_way.then_some(Change::MemoryMax(Limit::At(max.max(to))));
+    raised.into_iter().chain([memory_change(version, Limit::At(to))]).collect()
+}
+
 /// How the memory limit is moved: `memory.high` on v2, which never kills, the one limit there is on v1.
 pub fn memory_change(version: Version, to: Limit) -> Change {
     match version {
         Version::V2 => Change::MemoryHigh(to),
         Version::V1 => Change::MemoryMax(to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hard_limit_moves_only_where_it_is_in_the_way() {
+        let high = Change::MemoryHigh(Limit::At(150.0));
+        assert_eq!(memory_changes(Version::V2, 150.0, Limit::Unlimited, 512.0), std::slice::from_ref(&high));
+        assert_eq!(memory_changes(Version::V2, 150.0, Limit::At(150.0), 512.0), std::slice::from_ref(&high));
+        assert_eq!(memory_changes(Version::V2, 150.0, Limit::At(128.0), 512.0), [Change::MemoryMax(Limit::At(512.0)), high]);
+        assert_eq!(memory_changes(Version::V1, 150.0, Limit::At(128.0), 512.0), [Change::MemoryMax(Limit::At(150.0))]);
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod ebpf;
 mod process;
+#[expect(clippy::print_stdout, reason = "what it shows is what it is for")]
 mod quickstart;
 mod repo;
 mod setup;

@@ -95,7 +95,7 @@ fn drive(args: &Args, interrupted: &AtomicBool) -> Result<()> {
         }
     }
     let after = agent.status()?;
-    display.end();
+    println!();
     for load in &mut loads {
         load.set(0.0);
     }

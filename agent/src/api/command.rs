@@ -91,4 +91,8 @@ pub struct Busy;
 pub trait ControlHandle: Send + Sync {
     /// Hands over a write. Never waits.
     fn submit(&self, write: ContainerWrite) -> Result<(), Busy>;
+
+    /// Asks for one container to be read again, so that the snapshot has what stands now. What comes back is ready when that is
+    /// done, or fails when the loop has ended; it may be waited for, or not.
+    fn look(&self, name: &str) -> oneshot::Receiver<()>;
 }

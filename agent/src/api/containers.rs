@@ -22,6 +22,9 @@ use crate::status::{ContainerStatus, Snapshot};
 /// Longer than any write takes; lowering memory reclaims for seconds.
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
+/// Longer than the control loop takes to answer when it is well.
+const LONGEST_LOOK: Duration = Duration::from_millis(200);
+
 type Name = Result<Path<String>, PathRejection>;
 type Keys = Result<Query<Vec<(String, String)>>, QueryRejection>;
 type Answer = Result<Response, ApiError>;
@@ -31,7 +34,7 @@ pub(super) async fn list(State(state): State<ApiState>, keys: Keys) -> Answer {
     let Query(keys) = keys.map_err(|e| ApiError::bad(e.body_text()))?;
     let snapshot = state.snapshot.load_full();
     match keys.iter().find(|(key, _)| key == "name") {
-        Some((_, name)) => show(&snapshot, name, StatusCode::OK),
+        Some((_, name)) => show(&looked_at(&state, name).await, name, StatusCode::OK),
         None => Ok(json(StatusCode::OK, &all(&snapshot, |_| true))),
     }
 }
@@ -39,7 +42,15 @@ pub(super) async fn list(State(state): State<ApiState>, keys: Keys) -> Answer {
 /// `/container/{name}`
 pub(super) async fn one(State(state): State<ApiState>, name: Name) -> Answer {
     let Path(name) = name.map_err(|e| ApiError::bad(e.body_text()))?;
-    show(&state.snapshot.load_full(), &name, StatusCode::OK)
+    show(&looked_at(&state, &name).await, &name, StatusCode::OK)
+}
+
+/// The snapshot, with what stands now of one container: the pace at which the others are read may be leisurely. Where the control
+/// loop does not answer at once, the last snapshot has to do.
+async fn looked_at(state: &ApiState, name: &str) -> Arc<Snapshot> {
+    // An agent that is busy or ending has a snapshot all the same.
+    timeout(LONGEST_LOOK, state.control.look(name)).await.ok();
+    state.snapshot.load_full()
 }
 
 /// `/container/resources/?cpu=1&mem=1`: those resources of every container.
@@ -52,7 +63,7 @@ pub(super) async fn resources(State(state): State<ApiState>, keys: Keys) -> Answ
 pub(super) async fn resources_of_one(State(state): State<ApiState>, name: Name, keys: Keys) -> Answer {
     let Path(name) = name.map_err(|e| ApiError::bad(e.body_text()))?;
     let wanted = Wanted::from(keys)?;
-    let snapshot = state.snapshot.load_full();
+    let snapshot = looked_at(&state, &name).await;
     let status = find(&snapshot, &name)?;
     Ok(json(StatusCode::OK, &Document::of(status, |part| wanted.has(part))))
 }

@@ -14,8 +14,8 @@ use super::state::State;
 use crate::api::command::ContainerWrite;
 use crate::cgroup::{ApplyError, Change, CpuLimit, Version};
 use crate::clock;
-use crate::scaler::memory_change;
 use crate::scaler::writer::Job;
+use crate::scaler::{memory_change, memory_changes};
 use crate::status::Decision;
 
 /// How long a resource is left alone after the kernel refused a write, in s; doubled each time up to the second number.
@@ -180,7 +180,10 @@ impl State {
                     Some(Version::V1) if lowers && !self.config.scaler.lower_memory_v1 => {
                         Err("memory limits are not lowered on cgroup v1 (scaler.lower_memory_v1)".into())
                     }
-                    Some(version) => Ok(vec![memory_change(version, to)]),
+                    Some(version) => Ok(match to {
+                        Limit::At(to) => memory_changes(version, to, entry.hard_memory(), entry.max_memory().unwrap_or(to)),
+                        Limit::Unlimited => vec![memory_change(version, to)],
+                    }),
                 }
             }
             other => Err(format!("{other} limits are read and reported, not moved, in this version")),
@@ -287,9 +290,15 @@ impl State {
                 }
             }
             Resource::Mem => {
+                let max = entry.max_memory();
                 if let Some(memory) = &mut entry.last.memory {
-                    match self.host.memory_version {
-                        Some(Version::V2) => memory.high = limit,
+                    match (self.host.memory_version, limit) {
+                        (Some(Version::V2), _) => {
+                            memory.high = limit;
+                            if limit.min(memory.max) != limit {
+                                memory.max = max.map_or(memory.max, Limit::At);
+                            }
+                        }
                         _ => memory.max = limit,
                     }
                 }

@@ -13,6 +13,7 @@ use headroom_model::resource::Resource;
 use super::apply::Pending;
 use super::entry::{Entry, Phase};
 use super::state::State;
+use crate::cgroup::Version;
 use crate::config::ResourceRule;
 use crate::containers::select::Selection;
 use crate::sampler::meter::Ask;
@@ -92,7 +93,7 @@ impl State {
 
     /// Puts what stands now on disk, unless it is there already; [`State::claimed`] goes on from there.
     fn claim(&mut self, id: u64) {
-        let boot_id = self.host.boot_id.clone();
+        let (boot_id, memory_version) = (self.host.boot_id.clone(), self.host.memory_version);
         let wanted = self.guarded_resources(id);
         let pins = self.cores.is_some() && wanted.iter().any(|(r, _)| *r == Resource::Cpu);
         let Some(entry) = self.entries.get_mut(&id) else { return };
@@ -108,7 +109,7 @@ impl State {
         let mut resources: BTreeMap<Resource, Original> = BTreeMap::new();
         for (resource, rule) in &wanted {
             let known = entry.record.as_ref().and_then(|record| record.resources.get(resource)).copied();
-            let original = known.unwrap_or_else(|| found(entry, *resource));
+            let original = known.unwrap_or_else(|| found(entry, *resource, memory_version));
             resources.insert(*resource, Original { max: rule.max, ..original });
         }
         // What was found of a resource that is no longer guarded stays known.
@@ -279,8 +280,14 @@ impl State {
 }
 
 /// What stands now, as the original.
-fn found(entry: &Entry, resource: Resource) -> Original {
-    let limit = entry.applied(resource);
+fn found(entry: &Entry, resource: Resource, memory_version: Option<Version>) -> Original {
     let cpu = entry.cpu.filter(|_| resource == Resource::Cpu);
-    Original { limit, period_us: cpu.map(|cpu| cpu.period_us), burst_us: cpu.and_then(|cpu| cpu.burst_us), max: 0.0 }
+    let memory = entry.last.memory.filter(|_| resource == Resource::Mem && memory_version == Some(Version::V2));
+    Original {
+        limit: memory.map_or_else(|| entry.applied(resource), |memory| memory.high),
+        period_us: cpu.map(|cpu| cpu.period_us),
+        burst_us: cpu.and_then(|cpu| cpu.burst_us),
+        hard: memory.map(|memory| memory.max),
+        max: 0.0,
+    }
 }

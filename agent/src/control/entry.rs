@@ -66,6 +66,8 @@ pub(super) struct Entry {
     pub(super) audit: Audit,
     /// `None` where what it is made of has changed.
     pub(super) shown: Option<Shown>,
+    /// When somebody looked at it last, `CLOCK_MONOTONIC` ns.
+    pub(super) looked_ns: u64,
     /// When disks were read last, `CLOCK_MONOTONIC` ns.
     pub(super) disks_at_ns: u64,
     /// When the network was.
@@ -112,6 +114,7 @@ impl Entry {
             usage: PerResource::default(),
             areas: PerResource::default(),
             began: first.clone(),
+            looked_ns: 0,
             disks_at_ns: first.at_ns,
             net_at_ns: first.at_ns,
             last: first,
@@ -187,6 +190,16 @@ impl Entry {
             Resource::DiskWrite => self.disk_limit(|d| d.write_limit),
             Resource::Net | Resource::Energy => Limit::Unlimited,
         }
+    }
+
+    /// `memory.max`, or v1's only limit.
+    pub(super) fn hard_memory(&self) -> Limit {
+        self.last.memory.map_or(Limit::Unlimited, |memory| memory.max)
+    }
+
+    /// The structure's `max` of memory, where it is guarded.
+    pub(super) fn max_memory(&self) -> Option<f64> {
+        self.subject.resources[Resource::Mem].as_ref().map(|guarded| guarded.bounds.max)
     }
 
     fn disk_limit(&self, of: impl Fn(&crate::cgroup::DiskReading) -> Limit) -> Limit {

@@ -210,7 +210,7 @@ impl State {
     /// Follows one command.
     pub(super) fn obey(&mut self, command: Command) {
         // Readings are shown at the next of the steady pace, unless they make a decision.
-        if !matches!(command, Command::News(News::Read(_)) | Command::Ping(_)) {
+        if !matches!(command, Command::News(News::Read(_)) | Command::Ping(_) | Command::Look { .. }) {
             self.publisher.touch();
         }
         match command {
@@ -222,6 +222,11 @@ impl State {
                 self.applied(ticket, result, finished_ns, took_ns);
             }
             Command::Write(write) => self.write(write),
+            Command::Look { name, done } => {
+                self.look(&name);
+                // Who asked may have given up.
+                done.send(()).ok();
+            }
             Command::CpusOnline(topology) => self.cpus_changed(topology),
             Command::Reload(settings) => self.reload(*settings),
             Command::Ping(answer) => {

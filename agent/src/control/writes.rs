@@ -11,9 +11,14 @@ use super::apply::Pending;
 use super::state::State;
 use crate::api::command::{Change as Wish, ContainerWrite, WriteError};
 use crate::cgroup::{ApplyError, Change, CpuLimit, Device};
+use crate::clock;
+use crate::sampler::meter;
 use crate::scaler::memory_change;
 use crate::scaler::originals::{Original, Record};
 use crate::scaler::writer::{Job, Report};
+
+/// What was read so short ago is not read again for the next who looks.
+const LOOKED_NS: u64 = 100_000_000;
 
 /// How long putting back may hold up the end.
 const RESTORE: Duration = Duration::from_millis(800);
@@ -111,13 +116,30 @@ impl State {
         answer(write, result);
     }
 
+    /// Reads one container again for somebody who looks at it, unless that was done just now.
+    pub(super) fn look(&mut self, name: &str) {
+        let now = clock::monotonic_ns();
+        let Some(id) = self.id_of(name) else { return };
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| now.saturating_sub(entry.looked_ns) > LOOKED_NS) else {
+            return;
+        };
+        entry.looked_ns = now;
+        // A guarded quota that something else changed is for the drift check to find.
+        let ours = entry.cpu.filter(|_| entry.is_written());
+        self.read_again(id);
+        if let (Some(entry), Some(ours)) = (self.entries.get_mut(&id), ours) {
+            entry.cpu = Some(ours);
+        }
+        self.publish();
+    }
+
     /// Reads a container's limits, so that the answer shows what stands.
     fn read_again(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.shown = None;
         entry.cpu = entry.cgroup.cpu_limit().ok().or(entry.cpu);
         entry.last.effective_cpu = entry.cgroup.effective_cpu_limit().ok().or(entry.last.effective_cpu);
-        entry.last.cpusets = entry.cgroup.cpuset().ok().or(entry.last.cpusets.take());
+        entry.last.cpusets = meter::cpusets(&entry.cgroup).or(entry.last.cpusets.take());
         entry.last.memory = entry.cgroup.memory().ok().or(entry.last.memory);
         entry.last.disks = entry.cgroup.disk().ok().or(entry.last.disks.take());
     }
@@ -177,7 +199,10 @@ impl State {
                     };
                     self.tell_set(id, *resource, "Restore", why.into(), (from, original.limit), outcome, detail);
                 }
-                Resource::Mem => slow.extend(self.host.memory_version.map(|version| memory_change(version, original.limit))),
+                Resource::Mem => {
+                    slow.extend(self.host.memory_version.map(|version| memory_change(version, original.limit)));
+                    slow.extend(original.hard.filter(|hard| *hard != entry.hard_memory()).map(Change::MemoryMax));
+                }
                 _ => {}
             }
         }

@@ -253,7 +253,7 @@ impl Target {
 }
 
 /// Where it has no cpuset of its own, it can run on those CPUs that it is given above.
-fn cpusets(cgroup: &Cgroup) -> Option<CpuSets> {
+pub(crate) fn cpusets(cgroup: &Cgroup) -> Option<CpuSets> {
     let inherited = || Some(CpuSets { configured: CpuList::default(), effective: cgroup.effective_cpus().ok()? });
     cgroup.cpuset().ok().or_else(inherited)
 }

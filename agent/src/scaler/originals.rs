@@ -45,6 +45,9 @@ pub struct Original {
     /// The burst found, in µs; CPU only, where the kernel has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst_us: Option<u64>,
+    /// The hard limit found, in MiB; memory on cgroup v2 only, where the limit that moves is a softer one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard: Option<Limit>,
     /// The structure's `max`: what `release` lifts the limit to.
     pub max: f64,
 }
@@ -145,7 +148,7 @@ mod tests {
     use super::*;
 
     fn record(cgroup_id: u64, boot_id: &str) -> Record {
-        let cpu = Original { limit: Limit::Unlimited, period_us: Some(100_000), burst_us: Some(0), max: 200.0 };
+        let cpu = Original { limit: Limit::Unlimited, period_us: Some(100_000), burst_us: Some(0), hard: None, max: 200.0 };
         Record {
             boot_id: boot_id.into(),
             cgroup_id,

@@ -189,6 +189,12 @@ impl ControlHandle for Control {
         }
         Ok(())
     }
+
+    fn look(&self, _name: &str) -> oneshot::Receiver<()> {
+        let (done, answer) = oneshot::channel();
+        done.send(()).unwrap();
+        answer
+    }
 }
 
 fn obey(status: &mut ContainerStatus, change: &Change) {

@@ -28,14 +28,15 @@ pub(super) struct Agent {
 /// A container as `/status` shows it, as far as is needed here.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Container {
-    container: Name,
+    #[serde(rename = "container")]
+    identity: Identity,
     resources: Resources,
     /// Absent where the kernel counts none.
     pub(super) throttling: Option<Throttling>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Name {
+struct Identity {
     name: String,
 }
 
@@ -103,7 +104,7 @@ pub(super) struct Decision {
 impl Container {
     /// What people call it.
     pub(super) fn name(&self) -> &str {
-        &self.container.name
+        &self.identity.name
     }
 
     /// Its CPU side.

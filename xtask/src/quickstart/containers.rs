@@ -171,11 +171,11 @@ fn has(program: &str) -> bool {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{:?}", command.get_program()))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| command.get_program().display().to_string())?;
     ensure!(
         output.status.success(),
-        "{:?} failed ({}): {}",
-        command.get_program(),
+        "{} failed ({}): {}",
+        command.get_program().display(),
         output.status,
         String::from_utf8_lossy(&output.stderr).trim()
     );

@@ -70,11 +70,6 @@ impl Display {
         Ok(())
     }
 
-    /// The last line is out.
-    pub(super) fn end(&self) {
-        println!();
-    }
-
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
