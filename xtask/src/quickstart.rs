@@ -2,6 +2,7 @@
 //! through the five phases that the policy is known by, and what came of it.
 
 mod agent;
+mod chart;
 mod containers;
 mod display;
 mod load;
@@ -100,7 +101,14 @@ fn drive(args: &Args, interrupted: &AtomicBool) -> Result<()> {
         load.set(0.0);
     }
     println!("{}", summary::summary(&before, &after, &agent.decisions()?, &NAMES)?);
-    println!("configuration: {}   log: {}", agent.config.display(), agent.log.display());
+    let picture = dir.join("run.svg");
+    std::fs::write(&picture, display.picture()).with_context(|| picture.display().to_string())?;
+    println!(
+        "configuration: {}\nlog:           {}\npicture:       {}",
+        agent.config.display(),
+        agent.log.display(),
+        picture.display()
+    );
     if args.keep {
         keep(&agent, &mut loads, &stop);
     }

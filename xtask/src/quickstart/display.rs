@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::agent::{Agent, Cpu, amount};
+use super::chart::{self, Sample};
 
 /// How often a line is added.
 const PACE: Duration = Duration::from_millis(500);
@@ -21,6 +22,7 @@ pub(super) struct Display {
     next: Instant,
     colour: bool,
     last_limit: Option<f64>,
+    samples: Vec<Sample>,
 }
 
 impl Display {
@@ -29,7 +31,7 @@ impl Display {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let now = Instant::now();
         println!("\nCPU of cont0 in shares (100 = one core): '#' usage, 'l' lower, 'u' upper, '|' limit");
-        Self { titles: titles.collect(), began: now, next: now, colour, last_limit: None }
+        Self { titles: titles.collect(), began: now, next: now, colour, last_limit: None, samples: Vec::new() }
     }
 
     /// A phase begins.
@@ -54,9 +56,13 @@ impl Display {
         let limit = amount(&first.limit);
         let changed = self.last_limit.is_some() && self.last_limit != limit;
         self.last_limit = limit;
+        let t = now.duration_since(self.began).as_secs_f64();
+        if let (Some(usage), Some(lower), Some(upper), Some(limit)) = (first.usage, first.lower, first.upper, limit) {
+            self.samples.push(Sample { t, usage, lower, upper, limit });
+        }
         let line = format!(
             "{:>5.1}s {:>6} {:>6} {:>6} {:>6}   {} {}/{}",
-            now.duration_since(self.began).as_secs_f64(),
+            t,
             number(first.usage),
             number(first.lower),
             number(first.upper),
@@ -68,6 +74,11 @@ impl Display {
         println!("{}", if changed { self.paint("33;1", &line) } else { line });
         std::io::stdout().flush()?;
         Ok(())
+    }
+
+    /// What was shown, as an SVG document.
+    pub(super) fn picture(&self) -> String {
+        chart::svg(&self.samples)
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
