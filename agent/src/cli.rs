@@ -53,6 +53,8 @@ pub fn run(cli: Cli) -> ExitCode {
             daemon::run(&config, record.as_deref())
         }
         Command::Check { config, json } => {
+            // What is doubtful in a configuration is told beside the table.
+            log_to_stderr();
             let tries = check::Try { ebpf: &sampler::select::try_ebpf, config: &daemon::check_config };
             let mut out = io::stdout().lock();
             let no_colour = crate::config::no_colour();

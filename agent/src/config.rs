@@ -19,6 +19,7 @@ pub use error::{ConfigError, Problem};
 pub use token::Token;
 
 use headroom_model::policy::thresholds::BoundaryType;
+pub use headroom_model::profile::Profile;
 use headroom_model::resource::{PerResource, Resource};
 
 use crate::sampler::SourceKind;
@@ -101,15 +102,6 @@ pub enum OnDeath {
     Release,
     /// Left.
     Hold,
-}
-
-/// Which rules and settings are the starting point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// The policy document's defaults.
-    Classic,
-    /// Raises at once, multiplicatively.
-    Responsive,
 }
 
 /// `[guardian]`

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use headroom_model::accounting::Areas;
 use headroom_model::limit::Limit;
 use headroom_model::policy::cores::Topology;
 use headroom_model::resource::PerResource;
@@ -133,17 +134,6 @@ pub struct ResourceStatus {
     pub lower: Option<f64>,
     /// Cumulative amounts since this incarnation was found.
     pub areas: Areas,
-}
-
-/// Cumulative amounts, in unit x seconds (share-seconds for CPU). They only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Areas {
-    /// Consumed, by the kernel's own accounting.
-    pub used: f64,
-    /// Under the limit in force.
-    pub allocated: f64,
-    /// Under `max`: what a fixed limit would have reserved.
-    pub reserved: f64,
 }
 
 /// Counters of the agent; they only grow.

@@ -236,10 +236,6 @@ fn a_millisecond_of_quota_is_the_least() {
 fn what_will_hardly_be_meant_is_warned_of() {
     let container = "[[container]]\nname = \"a\"\nguard = true\n";
     let cases = [
-        (
-            "guardian = { window.cpu = 20, event_timeout = 100 }".to_owned(),
-            "the rules for cpu count 6 windows of 20s, which takes 120s",
-        ),
         (format!("{container}mem = {{ min = 64, max = 640 }}"), "agent.toml:1: mem is not guarded, since guardian.guardable"),
         (format!("{container}net = {{ min = 1, max = 10 }}"), "net is read and reported, but not scaled"),
         (

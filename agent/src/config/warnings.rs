@@ -1,45 +1,19 @@
 //! What a checked config says that will hardly be what its writer wants.
 
-use std::time::Duration;
-
 use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::resource::Resource;
 
-use super::{Config, ContainerRule, Guardian, Profile, ResourceRule};
+use super::{Config, ContainerRule, ResourceRule};
 use crate::containers::Engine;
 use crate::status::GuardMode;
 
 /// One sentence each, in the file's order.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
-    let mut warnings: Vec<String> = timeouts(&config.guardian).collect();
+    let mut warnings = Vec::new();
     for rule in config.containers.iter().filter(|rule| rule.guard != GuardMode::Off) {
         warnings.extend(of_rule(config, rule).into_iter().map(|warning| format!("{}: {warning}", rule.origin)));
     }
     warnings
-}
-
-/// How many windows with an event the profile's slowest rule for a resource counts.
-fn windows_counted(profile: Profile, resource: Resource) -> u32 {
-    match (profile, resource) {
-        (Profile::Responsive, _) => 3,
-        (Profile::Classic, Resource::Mem) => 8,
-        (Profile::Classic, _) => 6,
-    }
-}
-
-/// Rules of the user's own are judged where they are read.
-fn timeouts(guardian: &Guardian) -> impl Iterator<Item = String> {
-    let judged = guardian.guardable.iter().filter(|_| guardian.rules.is_none());
-    judged.filter_map(|&resource| {
-        let counted = windows_counted(guardian.profile, resource);
-        let needed: Duration = guardian.window[resource] * counted;
-        (guardian.event_timeout(resource) < needed).then(|| {
-            format!(
-                "guardian.event_timeout = {:?} is too short: the rules for {resource} count {counted} windows of {:?}, which takes {needed:?}",
-                guardian.event_timeout(resource), guardian.window[resource],
-            )
-        })
-    })
 }
 
 fn of_rule(config: &Config, rule: &ContainerRule) -> Vec<String> {
