@@ -66,10 +66,14 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Status(args) => show::run(&args),
         Command::Replay(args) => {
+            log_to_stderr();
             let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
             replay::run(&args, &mut out).and_then(|()| Ok(out.flush()?))
         }
-        Command::Release(args) => release::run(&args, &mut io::stdout().lock()),
+        Command::Release(args) => {
+            log_to_stderr();
+            release::run(&args, &mut io::stdout().lock())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -254,3 +254,9 @@ pub struct ResourceRule {
 pub fn no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
+
+/// The state directory of a unit, where the service manager says which (`STATE_DIRECTORY`), else the default.
+pub fn usual_state_dir() -> PathBuf {
+    let given = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty());
+    given.map_or_else(|| PathBuf::from(sections::STATE_DIR), PathBuf::from)
+}

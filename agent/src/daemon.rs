@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use headroom_model::resource::{PerResource, Resource};
+use nix::fcntl::Flock;
 
 use crate::api::{ApiState, DecisionLog, Listeners};
 use crate::cgroup::Hierarchies;
@@ -57,6 +58,8 @@ struct Agent {
     control: std::thread::JoinHandle<Result<()>>,
     watcher: watch::Watcher,
     hotplug: Option<host::cpus::Hotplug>,
+    /// Nobody else works on the state directory meanwhile.
+    _alone: Flock<std::fs::File>,
 }
 
 impl Agent {
@@ -81,6 +84,12 @@ impl Agent {
         };
 
         let originals = Originals::open(&config.agent.state_dir)?;
+        let Some(alone) = originals.lock()? else {
+            anyhow::bail!(
+                "another agent runs on agent.state_dir = {}; give each one of its own",
+                config.agent.state_dir.display()
+            );
+        };
         let (mut records, bad) = originals.load(&host.boot_id)?;
         forget_the_gone(&originals, &hierarchies, &mut records)?;
         for path in bad {
@@ -108,7 +117,7 @@ impl Agent {
         let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host, source.kind(), source_reason.clone())));
         let parts = Parts { settings, host, source, source_reason, originals: records, writer, meter, journal };
         let control = control::spawn(parts, inbox, Arc::clone(&published))?;
-        Ok(Self { published, control, watcher, hotplug: Some(hotplug) })
+        Ok(Self { published, control, watcher, hotplug: Some(hotplug), _alone: alone })
     }
 
     fn stop(self, handle: &Handle) -> Result<()> {

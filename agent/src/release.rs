@@ -8,7 +8,7 @@ use headroom_model::limit::Limit;
 use headroom_model::resource::Resource;
 
 use crate::cgroup::{CgroupError, Change, Hierarchies};
-use crate::config::{Config, OnDeath};
+use crate::config::{self, Config};
 use crate::host::facts::HostFacts;
 use crate::scaler::memory_changes;
 use crate::scaler::originals::{Original, Originals, Record};
@@ -26,19 +26,24 @@ pub struct Args {
 
 /// Lifts every guarded limit, and says what it did. What cannot be lifted is named and does not keep the rest from it.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
-    let config = Config::load(&args.config)?;
-    if args.on_death && config.agent.on_death == OnDeath::Hold {
-        writeln!(out, "on_death = \"hold\": limits stay as they are")?;
-        return Ok(());
-    }
-    let (records, bad) = Originals::open(&config.agent.state_dir)?.load(&HostFacts::read()?.boot_id)?;
+    let state_dir = state_dir(args, out)?;
+    let originals = Originals::open(&state_dir)?;
+    let Some(_alone) = originals.lock()? else {
+        bail!("an agent runs on {}: it would put its limits right again; stop it first", state_dir.display());
+    };
+    let (records, bad) = originals.load(&HostFacts::read()?.boot_id)?;
+    let mut failed = bad.len();
     for path in bad {
         writeln!(out, "{}: not understood, moved aside; its container is not released", path.display())?;
     }
     let hierarchies = Hierarchies::probe().context("cannot release")?;
-    let mut failed = 0;
     // What was guarded once and is not now is somebody else's.
-    let guarded: Vec<_> = records.iter().filter(|record| record.guarded).collect();
+    let guarded: Vec<_> = records.iter().filter(|record| record.guarded && !(args.on_death && record.hold)).collect();
+    if guarded.len() < records.iter().filter(|record| record.guarded).count() {
+        writeln!(out, "on_death = \"hold\": limits stay as they are")?;
+    } else if guarded.is_empty() {
+        writeln!(out, "nothing is guarded: there is nothing to release")?;
+    }
     for record in &guarded {
         match release(&hierarchies, record) {
             Ok(done) => writeln!(out, "{}: {done}", record.name)?,
@@ -49,9 +54,22 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
         }
     }
     if failed > 0 {
-        bail!("{failed} of {} containers could not be released", guarded.len());
+        bail!("{failed} of {} containers could not be released", guarded.len().max(failed));
     }
     Ok(())
+}
+
+/// Where the running agent kept what it found. After a death a configuration that cannot be read must not leave containers throttled.
+fn state_dir(args: &Args, out: &mut dyn Write) -> Result<PathBuf> {
+    match Config::load(&args.config) {
+        Ok(config) => Ok(config.agent.state_dir),
+        Err(e) if args.on_death => {
+            let usual = config::usual_state_dir();
+            writeln!(out, "{e}\nreleasing what is kept in {}", usual.display())?;
+            Ok(usual)
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {

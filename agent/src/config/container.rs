@@ -19,6 +19,9 @@ const BOUNDARY_TYPES: &[(&str, BoundaryType)] = &[
 /// Where neither a boundary nor its type is given.
 const DEFAULT_BOUNDARY: (f64, BoundaryType) = (10.0, BoundaryType::PercentageOfMax);
 
+/// More of anything than a host has, and small enough to be reckoned with.
+pub(super) const MOST: f64 = 1e9;
+
 pub(super) fn container(section: Section<'_>) -> ContainerRule {
     let rule = ContainerRule {
         origin: section.origin(),
@@ -54,12 +57,12 @@ fn resource(section: Section<'_>) -> Option<ResourceRule> {
     if !section.is_there() {
         return None;
     }
-    let amount = || within(0.0..=f64::INFINITY);
+    let amount = || within(0.0..=MOST);
     let min = section.need("min", "the limit is never set below it", amount());
     let max = section.need("max", "the limit is never set above it", amount());
     let (boundary, boundary_type) = boundary(&section, max);
     let guard = section.or("guard", true, boolean);
-    let weight = section.or("weight", 1.0, within(0.0..=f64::INFINITY));
+    let weight = section.or("weight", 1.0, within(0.0..=MOST));
     if let (Some(min), Some(max)) = (min, max) {
         if min > max {
             section.wrong("min", format!("is above max = {max}"));
@@ -73,7 +76,7 @@ fn resource(section: Section<'_>) -> Option<ResourceRule> {
 }
 
 fn boundary(section: &Section<'_>, max: Option<f64>) -> (f64, BoundaryType) {
-    let boundary = section.maybe("boundary", within(0.0..=f64::INFINITY));
+    let boundary = section.maybe("boundary", within(0.0..=MOST));
     let boundary_type = section.maybe("boundary_type", one_of(BOUNDARY_TYPES));
     match (boundary, boundary_type) {
         (Some(boundary), boundary_type) => {

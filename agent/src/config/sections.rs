@@ -13,6 +13,9 @@ use super::{Agent, Api, Discovery, Guardian, Host, OnDeath, OnForeignChange, Pro
 use crate::containers::Engine;
 use crate::sampler::SourceKind;
 
+/// Where a restart finds what it needs.
+pub(super) const STATE_DIR: &str = "/var/lib/headroom";
+
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -34,7 +37,7 @@ pub(super) fn host(section: Section<'_>) -> Host {
     let max = section.section("max");
     let host = Host {
         name: section.maybe("name", text).unwrap_or_else(machine_name),
-        max: PerResource::from_fn(|r| max.maybe(r.key(), within(0.0..=f64::INFINITY))),
+        max: PerResource::from_fn(|r| max.maybe(r.key(), within(0.0..=super::container::MOST))),
         reserve_unguarded: section.or("reserve_unguarded", false, boolean),
         never_guard: section.list("never_guard", Vec::new(), glob),
     };
@@ -51,7 +54,7 @@ fn machine_name() -> String {
 pub(super) fn agent(section: Section<'_>) -> Agent {
     let on_death = one_of(&[("release", OnDeath::Release), ("hold", OnDeath::Hold)]);
     let agent = Agent {
-        state_dir: section.or("state_dir", PathBuf::from("/var/lib/headroom"), path),
+        state_dir: section.or("state_dir", PathBuf::from(STATE_DIR), path),
         on_death: section.or("on_death", OnDeath::Release, on_death),
         restore_on_exit: section.or("restore_on_exit", false, boolean),
         realtime_priority: section

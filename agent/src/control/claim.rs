@@ -14,7 +14,7 @@ use super::apply::Pending;
 use super::entry::{Entry, Phase};
 use super::state::State;
 use crate::cgroup::Version;
-use crate::config::ResourceRule;
+use crate::config::{OnDeath, ResourceRule};
 use crate::containers::select::Selection;
 use crate::sampler::meter::Ask;
 use crate::scaler::originals::{Original, Record};
@@ -94,6 +94,7 @@ impl State {
     /// Puts what stands now on disk, unless it is there already; [`State::claimed`] goes on from there.
     fn claim(&mut self, id: u64) {
         let (boot_id, memory_version) = (self.host.boot_id.clone(), self.host.memory_version);
+        let hold = self.config.agent.on_death == OnDeath::Hold;
         let wanted = self.guarded_resources(id);
         let pins = self.cores.is_some() && wanted.iter().any(|(r, _)| *r == Resource::Cpu);
         let Some(entry) = self.entries.get_mut(&id) else { return };
@@ -119,7 +120,7 @@ impl State {
         let known = entry.record.as_ref().and_then(|record| record.cpuset.clone());
         let cpuset = known.or_else(|| pins.then(|| entry.cgroup.cpuset().ok()).flatten().map(|sets| sets.configured));
         let (path, name) = (entry.cgroup.path().clone(), entry.container.name.clone());
-        let record = Record { boot_id, cgroup_id: id, path, name, guarded: true, resources, cpuset };
+        let record = Record { boot_id, cgroup_id: id, path, name, guarded: true, hold, resources, cpuset };
         if entry.record.as_ref() == Some(&record) {
             self.admit(id);
             return;

@@ -158,7 +158,11 @@ impl Entry {
         for resource in [Resource::Cpu, Resource::Mem] {
             let guarded = self.subject.resources[resource].as_ref();
             let host = if resource == Resource::Cpu { host_cpu } else { None };
-            let limit = guarded.and_then(|g| g.current).or(self.in_force(resource).amount());
+            // What is above max counts as max, also where there is no limit at all.
+            let limit = match guarded {
+                Some(guarded) => Some(guarded.counted().unwrap_or(guarded.bounds.max)),
+                None => self.in_force(resource).amount(),
+            };
             let area = &mut self.areas[resource];
             area.allocated += limit.or(host).unwrap_or(0.0) * seconds;
             area.reserved += guarded.map(|g| g.bounds.max).or(limit).or(host).unwrap_or(0.0) * seconds;

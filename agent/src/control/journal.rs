@@ -1,11 +1,13 @@
 //! The journal: a thread that logs decisions, keeps the recent ones and records usage, so that the control thread waits for no
 //! log and no disk.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, unbounded};
+use headroom_model::resource::Resource;
 
 use super::recorder::{Recorder, Window};
 use crate::api::DecisionLog;
@@ -26,11 +28,14 @@ impl Journal {
         let (notes, queue) = unbounded::<Note>();
         let mut recorder = record.map(Recorder::open).transpose()?;
         let records = recorder.is_some();
+        let mut repeats = Repeats::default();
         let thread = std::thread::Builder::new().name("journal".into()).stack_size(256 * 1024).spawn(move || {
             for note in queue {
                 match (note, &mut recorder) {
                     (Note::Decision(decision), _) => {
-                        tell(&decision);
+                        if let Some(unsaid) = repeats.tell(&decision) {
+                            tell(&decision, unsaid);
+                        }
                         log.record(decision);
                     }
                     (Note::Window(window), Some(recorder)) => recorder.record(&window),
@@ -81,14 +86,71 @@ enum Note {
     Window(Window),
 }
 
-fn tell(d: &Decision) {
+/// What of the decisions that changed nothing was logged, so that a full host or a switched-off Scaler does not flood the log.
+#[derive(Debug, Default)]
+struct Repeats(HashMap<(String, Resource, &'static str), (f64, u64)>);
+
+impl Repeats {
+    /// In s: the same thing that was not done is logged again after so long.
+    const PAUSE: f64 = 60.0;
+    /// Containers come and go: what is remembered of them is bounded.
+    const MOST: usize = 10_000;
+
+    /// `None`: not to be logged now. Otherwise how many like it were not logged since the last one.
+    fn tell(&mut self, d: &Decision) -> Option<u64> {
+        if matches!(d.outcome, "applied" | "partial" | "advised") {
+            return Some(0);
+        }
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        let (at, unsaid) = self.0.entry((d.structure.clone(), d.resource, d.outcome)).or_insert((f64::NEG_INFINITY, 0));
+        if d.at - *at < Self::PAUSE {
+            *unsaid += 1;
+            return None;
+        }
+        *at = d.at;
+        Some(std::mem::take(unsaid))
+    }
+}
+
+fn tell(d: &Decision, unsaid: u64) {
     let detail = d.detail.as_deref().unwrap_or_default();
     let (from, to) = (d.from.to_string(), d.to.to_string());
     let Decision { structure, resource, action, why, outcome, .. } = d;
     match *outcome {
         "failed" | "refused" => {
-            tracing::warn!(container = structure, %resource, action, from, to, outcome, why, detail, "decision");
+            tracing::warn!(container = structure, %resource, action, from, to, outcome, why, detail, unsaid, "decision");
         }
-        outcome => tracing::info!(container = structure, %resource, action, from, to, outcome, why, detail, "decision"),
+        outcome => tracing::info!(container = structure, %resource, action, from, to, outcome, why, detail, unsaid, "decision"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headroom_model::limit::Limit;
+
+    #[test]
+    fn what_is_not_done_again_and_again_is_said_once_a_minute() {
+        let decision = |at, outcome| Decision {
+            at,
+            structure: "cont0".into(),
+            resource: Resource::Cpu,
+            action: "CpuRescaleUp".into(),
+            why: String::new(),
+            from: Limit::Unlimited,
+            to: Limit::Unlimited,
+            outcome,
+            detail: None,
+        };
+        let mut repeats = Repeats::default();
+        assert_eq!(repeats.tell(&decision(0.0, "starved")), Some(0));
+        assert_eq!(repeats.tell(&decision(1.0, "starved")), None);
+        assert_eq!(repeats.tell(&decision(2.0, "inactive")), Some(0));
+        assert_eq!(repeats.tell(&decision(3.0, "applied")), Some(0));
+        assert_eq!(repeats.tell(&decision(4.0, "applied")), Some(0));
+        assert_eq!(repeats.tell(&decision(30.0, "starved")), None);
+        assert_eq!(repeats.tell(&decision(60.0, "starved")), Some(2));
     }
 }

@@ -137,9 +137,7 @@ impl State {
             OnForeignChange::Adopt => {
                 self.set_limit(id, resource, theirs);
                 self.tell_set(id, resource, "Adopt", why, (ours, theirs), "applied", None);
-                if theirs == Limit::Unlimited {
-                    self.decide_guard(id);
-                }
+                self.admit_again(id, resource, theirs);
             }
         }
     }

@@ -174,7 +174,9 @@ impl State {
             .and_then(headroom_model::policy::guardian::Guarded::thresholds)
             .map(|t| t.upper);
         let threshold = match (upper, entry.opened_ns) {
-            (Some(upper), Some(opened)) if judged && upper > 0.0 => Some(opened + part(upper, self.window.length_ns)),
+            (Some(upper), Some(opened)) if judged && upper > 0.0 => {
+                Some(opened.saturating_add(part(upper, self.window.length_ns)))
+            }
             _ => None,
         };
         if self.source.arm(slot, threshold) {
@@ -229,5 +231,5 @@ impl State {
 )]
 fn part(shares: f64, window_ns: u64) -> u64 {
     // One past the exact amount: the comparison with `upper` is strict.
-    (shares / 100.0 * window_ns as f64) as u64 + 1
+    ((shares / 100.0 * window_ns as f64) as u64).saturating_add(1)
 }

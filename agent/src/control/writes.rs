@@ -111,9 +111,19 @@ impl State {
                 self.tell_set(id, resource, "Api", "set through the REST interface".into(), (before, now), outcome, None);
             }
             self.set_limit(id, resource, now);
+            self.admit_again(id, resource, now);
         }
         self.publish();
         answer(write, result);
+    }
+
+    /// A guarded container whose limit somebody took off, or set outside its bounds, is brought back within them.
+    pub(super) fn admit_again(&mut self, id: u64, resource: Resource, now: Limit) {
+        let guarded = self.entries.get(&id).and_then(|entry| entry.subject.resources[resource].as_ref());
+        let Some(bounds) = guarded.map(|guarded| guarded.bounds) else { return };
+        if now.amount().is_none_or(|now| now < bounds.min || now > bounds.max) {
+            self.decide_guard(id);
+        }
     }
 
     /// Reads one container again for somebody who looks at it, unless that was done just now.

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use headroom_model::limit::Limit;
 use headroom_model::resource::Resource;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{CgroupPath, CpuList};
@@ -27,6 +29,9 @@ pub struct Record {
     pub name: String,
     /// Whether it is guarded now; if not, what was found stays known but `release` leaves it alone.
     pub guarded: bool,
+    /// Whether `on_death = "hold"` was in force: the configuration may be unreadable when that is asked.
+    #[serde(default)]
+    pub hold: bool,
     /// What was found, by resource.
     pub resources: BTreeMap<Resource, Original>,
     /// The CPUs found configured (none: not restricted); only where containers are pinned to cores.
@@ -77,6 +82,18 @@ impl Originals {
             source,
         })?;
         Ok(Self { dir })
+    }
+
+    /// Takes the directory for one process, until the lock is dropped; `None` where another has it.
+    pub fn lock(&self) -> Result<Option<Flock<fs::File>>, StateError> {
+        let path = self.dir.join("lock");
+        let error = |source| StateError { what: "cannot lock", path: path.clone(), source };
+        let file = fs::File::create(&path).map_err(error)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(error(errno.into())),
+        }
     }
 
     /// Every record of this boot. Those of another boot go, as do files that cannot be understood (they are moved aside
@@ -155,6 +172,7 @@ mod tests {
             path: CgroupPath::new("lxc.payload.cont0").unwrap(),
             name: "cont0".into(),
             guarded: true,
+            hold: false,
             resources: BTreeMap::from([(Resource::Cpu, cpu)]),
             cpuset: Some("0-1".parse().unwrap()),
         }
