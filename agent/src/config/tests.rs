@@ -190,7 +190,7 @@ fn errors_name_file_line_key_value_and_what_would_be_right() {
         (&format!("{container}min = 5"), &["agent.toml:4: container.cpu.max: is missing"]),
         (&format!("{container}max = 5"), &["container.cpu.min: is missing"]),
         (&format!("{container}min = 60\nmax = 50"), &["agent.toml:5: container.cpu.min = 60: is above max = 50"]),
-        (&format!("{container}min = -1\nmax = 50"), &["container.cpu.min = -1: expected a number from 0 upwards"]),
+        (&format!("{container}min = -1\nmax = 50"), &["container.cpu.min = -1: expected a number from 0 to 1000000000"]),
         (&format!("{container}min = 0\nmax = 0"), &["container.cpu.max = 0: expected at least 1"]),
         (&format!("{container}min = 0\nmax = 50\nboundary = 51"), &["container.cpu.boundary = 51: expected up to max = 50"]),
         (
