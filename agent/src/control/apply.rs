@@ -93,11 +93,21 @@ impl State {
     }
 
     fn grant_cpu(&mut self, id: u64, grant: &Grant, to: f64, decided_ns: u64) -> Option<u64> {
+        // More quota than its CPUs can give would change nothing.
+        let cap = self.entries.get(&id).map_or(Limit::Unlimited, Entry::cpuset_cap);
+        if let (Limit::At(cap), Direction::Up) = (cap, grant.request.direction())
+            && cap < to
+            && grant.from.amount().is_some_and(|from| from >= cap)
+        {
+            let detail = format!("its cpuset has room for {cap} shares, and it has them");
+            self.tell(&grant.request, grant.from, grant.from, "refused", Some(detail));
+            return None;
+        }
         match self.write_cpu(id, Limit::At(to)) {
             Ok(read) => {
                 self.latencies.record(Timed::Reaction, clock::monotonic_ns().saturating_sub(decided_ns));
                 self.ledger.account(grant, read.amount().unwrap_or(to));
-                let raised = self.set_limit(id, Resource::Cpu, read);
+                let raised = self.set_limit(id, Resource::Cpu, read.min(cap));
                 self.tell_granted(grant, read, "applied");
                 raised.then_some(id)
             }

@@ -251,7 +251,8 @@ impl State {
                 Ok(read) => (read, "applied", None),
                 Err(e) => (from, "failed", Some(e)),
             };
-            self.set_limit(id, resource, stands);
+            let cap = self.entries.get(&id).map_or(Limit::Unlimited, Entry::cpuset_cap);
+            self.set_limit(id, resource, stands.min(cap));
             self.tell_set(id, resource, action, why, (from, stands), outcome, detail);
             return;
         }

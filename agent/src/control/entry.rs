@@ -212,12 +212,17 @@ impl Entry {
 
     /// The limit that the policy goes by: for CPU the lesser of the quota and 100 x the CPUs in the cpuset.
     pub(super) fn in_force(&self, resource: Resource) -> Limit {
-        let applied = self.applied(resource);
-        match (resource, &self.last.cpusets) {
-            (Resource::Cpu, Some(sets)) if applied != Limit::Unlimited && !sets.configured.is_empty() => {
-                applied.min(Limit::At(100.0 * sets.effective.len() as f64))
-            }
-            _ => applied,
+        match (resource, self.applied(resource)) {
+            (Resource::Cpu, Limit::At(quota)) => self.cpuset_cap().min(Limit::At(quota)),
+            (_, applied) => applied,
+        }
+    }
+
+    /// What the CPUs of its cpuset can give, in shares, where it has one of its own.
+    pub(super) fn cpuset_cap(&self) -> Limit {
+        match &self.last.cpusets {
+            Some(sets) if !sets.configured.is_empty() => Limit::At(100.0 * sets.effective.len() as f64),
+            _ => Limit::Unlimited,
         }
     }
 
