@@ -8,7 +8,7 @@ use headroom_model::limit::Limit;
 use headroom_model::resource::Resource;
 
 use crate::cgroup::{CgroupError, Change, Hierarchies};
-use crate::config::{self, Config};
+use crate::config::{self, Config, OnDeath};
 use crate::host::facts::HostFacts;
 use crate::scaler::memory_changes;
 use crate::scaler::originals::{Original, Originals, Record};
@@ -26,7 +26,7 @@ pub struct Args {
 
 /// Lifts every guarded limit, and says what it did. What cannot be lifted is named and does not keep the rest from it.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
-    let state_dir = state_dir(args, out)?;
+    let (state_dir, on_death) = settings(args, out)?;
     let originals = Originals::open(&state_dir)?;
     let Some(_alone) = originals.lock()? else {
         bail!("an agent runs on {}: it would put its limits right again; stop it first", state_dir.display());
@@ -38,7 +38,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
     }
     let hierarchies = Hierarchies::probe().context("cannot release")?;
     // What was guarded once and is not now is somebody else's.
-    let guarded: Vec<_> = records.iter().filter(|record| record.guarded && !(args.on_death && record.hold)).collect();
+    let held = |record: &Record| args.on_death && on_death.map_or(record.hold, |on_death| on_death == OnDeath::Hold);
+    let guarded: Vec<_> = records.iter().filter(|record| record.guarded && !held(record)).collect();
     if guarded.len() < records.iter().filter(|record| record.guarded).count() {
         writeln!(out, "on_death = \"hold\": limits stay as they are")?;
     } else if guarded.is_empty() {
@@ -59,14 +60,14 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// Where the running agent kept what it found. After a death a configuration that cannot be read must not leave containers throttled.
-fn state_dir(args: &Args, out: &mut dyn Write) -> Result<PathBuf> {
+/// Where the running agent kept what it found, and what `on_death` says, if the configuration can be read. After a death a configuration that cannot be read must not leave containers throttled.
+fn settings(args: &Args, out: &mut dyn Write) -> Result<(PathBuf, Option<OnDeath>)> {
     match Config::load(&args.config) {
-        Ok(config) => Ok(config.agent.state_dir),
+        Ok(config) => Ok((config.agent.state_dir, Some(config.agent.on_death))),
         Err(e) if args.on_death => {
             let usual = config::usual_state_dir();
             writeln!(out, "{e}\nreleasing what is kept in {}", usual.display())?;
-            Ok(usual)
+            Ok((usual, None))
         }
         Err(e) => Err(e.into()),
     }
