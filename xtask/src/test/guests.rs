@@ -20,12 +20,17 @@ const MARK: &str = "headroom-test-program:";
 /// A program that the guest did not get to its end is one failure.
 const UNFINISHED: Tally = Tally { passed: 0, failed: 1, ignored: 0 };
 
-/// What is tested on this machine only, since it takes many minutes under emulation: the program, and the test in it.
-const MACHINE_ONLY: [(&str, &str); 2] = [
-    // 50 starts and deaths; two deaths and a release are tested beside it.
+/// What is tested on this machine only: the program, and the part of a test's name in it. Each asks for loads and windows to be on
+/// time, or takes minutes, which emulation does not give; what stays in are claims, first limits, memory, endings, foreign changes.
+const MACHINE_ONLY: [(&str, &str); 8] = [
     ("daemon", "crash::killed_at_any_moment_it_takes_up_where_it_was"),
-    // Windows of 20 ms, which a guest has no time for.
     ("daemon", "foreign::a_container_that_vanishes_is_no_failure"),
+    ("daemon", "full::"),
+    ("daemon", "phases::"),
+    ("daemon", "pinning::"),
+    ("daemon", "recorded::"),
+    ("daemon", "rest::"),
+    ("daemon", "untouched::"),
 ];
 
 /// Boots one guest and runs every test program that meets the kernel.
