@@ -64,6 +64,7 @@ impl Options {
         self.under.is_empty() || self.under.iter().any(|name| name == strategy.name())
     }
 
+    #[expect(dead_code, reason = "for now")]
     fn is_full(&self) -> bool {
         self.only.is_empty() && self.under.is_empty() && self.seconds.is_none() && self.runs >= 10
     }

@@ -18,7 +18,7 @@ const PEAK: u32 = 150;
 const RATE: u32 = 500;
 const SEED: u32 = 1;
 /// What is compiled: dependencies that the workspace's lock file names, with all that they need.
-const COMPILED: &str = "regex";
+const COMPILED: &str = "serde_json";
 
 /// A load, alone in its container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Workload {
         match self {
             Self::Shape(_) => 24,
             Self::Web => 60,
-            Self::Compile => 12,
+            Self::Compile => 8,
         }
     }
 
