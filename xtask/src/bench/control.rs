@@ -11,6 +11,7 @@
 //! the machine favours neither. Responsive passes when the median of its p99 latencies (run times) is above the median without a limit by no
 //! more than two runs without any limit differ: the median of the absolute differences of consecutive ones.
 
+mod chart;
 mod measure;
 mod record;
 mod results;
@@ -24,6 +25,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::ground::Ground;
 use super::strategy::{Bounds, Strategy};
 use super::{Built, Row};
+use crate::repo;
 use measure::Meter;
 use results::{Outcome, Results};
 use workload::Workload;
@@ -64,7 +66,6 @@ impl Options {
         self.under.is_empty() || self.under.iter().any(|name| name == strategy.name())
     }
 
-    #[expect(dead_code, reason = "for now")]
     fn is_full(&self) -> bool {
         self.only.is_empty() && self.under.is_empty() && self.seconds.is_none() && self.runs >= 10
     }
@@ -84,6 +85,12 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     }
     let results = bench.results;
     record::keep(built, &results)?;
+    let picture = built.results.join("control.svg");
+    chart::draw(&results, &picture)?;
+    if options.is_full() || options.charts {
+        let docs = repo::root().join("docs/control.svg");
+        std::fs::copy(&picture, &docs).with_context(|| format!("writing {}", docs.display()))?;
+    }
     super::print(&table::table(&results))?;
     Ok(results.rows())
 }
