@@ -135,8 +135,9 @@ mod tests {
     fn areas_and_means() {
         // Half a second at 100 shares under a limit of 120, then idle under 20.
         let run = measured(&[(0.0, 0.0, 120.0), (0.25, 0.25, 120.0), (0.5, 0.5, 20.0), (2.0, 0.5, 20.0)]);
-        assert_eq!([run.used(), run.allocated(), run.mean(), run.peak()].map(f64::round), [50.0, 90.0, 25.0, 50.0]);
-        let usage: Vec<f64> = run.usage().into_iter().map(f64::round).collect();
-        assert_eq!((usage.len(), &usage[..6]), (20, &[100.0, 100.0, 100.0, 100.0, 100.0, 0.0][..]));
+        let figures = [run.used(), run.allocated(), run.mean(), run.peak()];
+        assert_eq!(figures.map(|figure| format!("{figure:.0}")), ["50", "90", "25", "50"]);
+        let usage: Vec<String> = run.usage().iter().map(|usage| format!("{usage:.0}")).collect();
+        assert_eq!((usage.len(), usage[..6].join(" ").as_str()), (20, "100 100 100 100 100 0"));
     }
 }

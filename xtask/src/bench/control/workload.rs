@@ -86,8 +86,13 @@ impl Workload {
                 let stdout: ChildStdout = server.child.stdout.take().context("no pipe from the web server")?;
                 let mut port = String::new();
                 BufReader::new(stdout).read_line(&mut port)?;
-                let mut users = Command::new(built.example("bench_web"));
-                users.args(["drive", port.trim()]).args([RATE, seconds, SEED].map(|number| number.to_string()));
+                // The users are many machines: they do not wait for ours.
+                let mut users = Command::new("nice");
+                users
+                    .args(["-n", "-15"])
+                    .arg(built.example("bench_web"))
+                    .args(["drive", port.trim()])
+                    .args([RATE, seconds, SEED].map(|number| number.to_string()));
                 Ok(Load::Web { server, users })
             }
             Self::Compile => {
