@@ -65,6 +65,12 @@ impl Guardian {
         Self { rules, event_timeout, rejudge, cooldown: 0.0, arena: Bump::new() }
     }
 
+    /// The same with a cooldown, in s.
+    #[must_use]
+    pub fn with_cooldown(self, cooldown: f64) -> Self {
+        Self { cooldown, ..self }
+    }
+
     /// Its rules.
     pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules

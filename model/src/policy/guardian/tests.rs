@@ -168,7 +168,7 @@ fn early_is_refused_where_the_end_could_still_decide_otherwise() {
 
 #[test]
 fn a_limit_is_not_lowered_within_the_cooldown_after_a_change() {
-    let mut guardian = Guardian { cooldown: 4.0, ..responsive() };
+    let mut guardian = responsive().with_cooldown(4.0);
     let mut s = subject(200.0);
     assert_eq!(window(&mut guardian, &mut s, 0.0, 190.0).1, [100.0]);
     let mut lowered = |ends: std::ops::Range<u32>, usage: f64| -> Vec<bool> {
@@ -263,8 +263,7 @@ mod properties {
         for rule in documents.iter_mut().filter(|r| r.name == "CpuRescaleUp") {
             rule.rule = json!({ ">=": [{ "var": "events.scale.up" }, needed] });
         }
-        let guardian = Guardian::new(Arc::new(RuleSet::compile(&documents)), 8.0, rejudge);
-        Guardian { cooldown: f64::from(cooldown), ..guardian }
+        Guardian::new(Arc::new(RuleSet::compile(&documents)), 8.0, rejudge).with_cooldown(f64::from(cooldown))
     }
 
     proptest! {
