@@ -4,6 +4,8 @@
 //!   `ROUNDS WALL_NS CPU_NS`, where CPU time is that of both threads: it leaves out what other programs took of the CPU meanwhile.
 //! - `bench_load wave SHARES ON_MS OFF_MS PHASE_MS SECONDS`: uses so many shares of one core while on, in slices of 10 ms, and nothing
 //!   while off; begins `PHASE_MS` into its wave.
+//! - `bench_load shape square|ramp|sawtooth|spikes PEAK_SHARES SECONDS SEED`: at the first line on stdin begins to want CPU time by a
+//!   [`Shape`]; says at its end what came of it.
 #![expect(clippy::print_stdout, reason = "its output is the result")]
 
 use std::hint::black_box;
@@ -11,15 +13,23 @@ use std::io::{Read as _, Write as _, stdin};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+#[path = "bench_load/shape.rs"]
+mod shape;
+
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
+use shape::Shape;
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let ["shape", kind, peak, seconds, seed] = words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        return shape::run(&Shape::new(kind.parse()?, peak.parse()?, seed.parse()?), seconds.parse()?);
+    }
     let numbers = |words: &[String]| words.iter().map(|word| word.parse::<u64>()).collect::<Result<Vec<_>, _>>();
-    let usage = "usage: bench_load ping-pong CPU | bench_load wave SHARES ON_MS OFF_MS PHASE_MS SECONDS";
+    let usage = "usage: bench_load ping-pong CPU | bench_load wave SHARES ON_MS OFF_MS PHASE_MS SECONDS | \
+                 bench_load shape square|ramp|sawtooth|spikes PEAK_SHARES SECONDS SEED";
     let Some((load, numbers)) = words.split_first().and_then(|(load, rest)| Some((load.as_str(), numbers(rest).ok()?))) else {
         bail!("{usage}");
     };

@@ -1,12 +1,14 @@
 //! `cargo xtask bench`: what Headroom costs, measured on this machine's kernel, held against what it may cost.
 
 mod agent;
+mod control;
 mod ground;
 mod idle;
 mod reaction;
 mod replay;
 mod row;
 mod sampler;
+mod strategy;
 mod switch;
 
 use std::path::{Path, PathBuf};
@@ -20,24 +22,30 @@ use row::{Row, table};
 /// Measures speed and memory; prints a table and leaves `target/bench/<name>.json`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which: sampler, switch, idle, reaction, replay (all if none is named)
+    /// Which: sampler, switch, idle, reaction, replay, control (if none is named, all but control, which takes long)
     #[arg(value_parser = BENCHES.map(|(name, _)| name))]
     names: Vec<String>,
+    #[command(flatten)]
+    control: control::Options,
 }
 
 type Bench = fn(&Built) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("sampler", sampler::run),
     ("switch", switch::run),
     ("idle", idle::run),
     ("reaction", reaction::run),
     ("replay", replay::run),
+    (control::NAME, control::run),
 ];
 
 /// Where the programs are that a bench runs.
 struct Built {
     release: PathBuf,
+    /// Where results go.
+    results: PathBuf,
+    control: control::Options,
 }
 
 impl Built {
@@ -54,13 +62,14 @@ impl Built {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(nix::unistd::geteuid().is_root(), "benches make cgroups and load eBPF, which only root may do: run this as root");
     ground::clean_up_on_signals()?;
-    let built = build()?;
-    let results = repo::root().join("target/bench");
-    std::fs::create_dir_all(&results).with_context(|| format!("making {}", results.display()))?;
+    let built = build(args)?;
+    let results = &built.results;
+    std::fs::create_dir_all(results).with_context(|| format!("making {}", results.display()))?;
 
     let mut all = Vec::new();
     for (name, bench) in BENCHES {
-        if !args.names.is_empty() && !args.names.iter().any(|wanted| wanted == name) {
+        let wanted = if args.names.is_empty() { name != control::NAME } else { args.names.iter().any(|wanted| wanted == name) };
+        if !wanted {
             continue;
         }
         eprintln!("bench: {name} (load average {})", load_average());
@@ -73,11 +82,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if all.iter().all(Row::is_ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn build() -> Result<Built> {
+fn build(args: &Args) -> Result<Built> {
     eprintln!("bench: building, in release");
     let mut cargo = repo::cargo();
     cargo.args(["build", "--release", "--quiet", "--package", "headroom-agent", "--bins"]);
-    cargo.args(["--example", "bench_sampler", "--example", "bench_load", "--message-format", "json-render-diagnostics"]);
+    cargo.args(["--example", "bench_sampler", "--example", "bench_load", "--example", "bench_web"]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
     let said = process::output(&mut cargo)?;
     // Where cargo has put the agent: its directory is configurable.
     let executable = serde_json::Deserializer::from_slice(&said)
@@ -86,7 +96,7 @@ fn build() -> Result<Built> {
         .find(|path| path.ends_with("headroom-agent"));
     let agent = executable.context("cargo did not say where it put headroom-agent")?;
     let release = agent.parent().context("the agent is in no directory")?.to_owned();
-    Ok(Built { release })
+    Ok(Built { release, results: repo::root().join("target/bench"), control: args.control.clone() })
 }
 
 fn write(path: &Path, rows: &[Row]) -> Result<()> {

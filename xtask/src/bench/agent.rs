@@ -30,11 +30,16 @@ impl Agent {
     /// Starts it on containers of a [`super::ground::Ground`], all guarded; `bounds` are lines of TOML for their CPU (`min = 50`, ..).
     /// Returns when `containers` of them are guarded.
     pub(super) fn start(built: &Built, bounds: &str, containers: usize) -> Result<Self> {
+        Self::start_with(built, "", bounds, containers)
+    }
+
+    /// The same with other `settings`: tables of TOML (`[guardian]`, `[scaler]`, ..).
+    pub(super) fn start_with(built: &Built, settings: &str, bounds: &str, containers: usize) -> Result<Self> {
         let dir = ground::scratch()?;
         let (at, config) = (dir.path().display(), dir.path().join("agent.toml"));
         let text = format!(
             "[host.max]\ncpu = 1000000\n[agent]\nstate_dir = \"{at}/state\"\n[api]\nlisten = \"off\"\nsocket = \"{at}/agent.sock\"\n\
-             [[discovery.pattern]]\npath = {PATTERN:?}\n\
+             {settings}\n[[discovery.pattern]]\npath = {PATTERN:?}\n\
              [[container]]\npath = \"{}/*\"\nguard = true\n[container.cpu]\n{bounds}\n",
             Ground::name()
         );

@@ -149,6 +149,7 @@ impl Drop for Ground {
 }
 
 /// One container's cgroups.
+#[derive(Clone)]
 pub(super) struct Container {
     dirs: Vec<PathBuf>,
 }
@@ -162,6 +163,21 @@ impl Container {
             fs::write(&file, running.pid().to_string()).with_context(|| format!("writing {}", file.display()))?;
         }
         Ok(running)
+    }
+
+    /// A file of its cgroups: in the first hierarchy, in the order of controllers, that has it.
+    pub(super) fn file(&self, name: &str) -> Option<PathBuf> {
+        self.dirs.iter().map(|dir| dir.join(name)).find(|file| file.exists())
+    }
+
+    /// Takes its CPU quota away.
+    pub(super) fn lift_quota(&self) -> Result<()> {
+        for (file, text) in [("cpu.cfs_quota_us", "-1"), ("cpu.max", "max 100000")] {
+            if let Some(file) = self.file(file) {
+                fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives it a CPU quota of so many µs of 100 ms.

@@ -14,6 +14,8 @@ pub(super) struct Row {
 enum Bound {
     /// Only told.
     None,
+    /// Not even that: only kept in the JSON.
+    Kept,
     AtMost(f64),
     AtLeast(f64),
 }
@@ -22,6 +24,11 @@ impl Row {
     /// Something that explains another row.
     pub(super) fn told(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
         Self { what: what.into(), value, unit, bound: Bound::None }
+    }
+
+    /// One of many, which have a table of their own.
+    pub(super) fn kept(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { what: what.into(), value, unit, bound: Bound::Kept }
     }
 
     pub(super) fn at_most(limit: f64, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
@@ -35,7 +42,7 @@ impl Row {
     /// A value that is no number is over every limit.
     pub(super) fn is_ok(&self) -> bool {
         match self.bound {
-            Bound::None => true,
+            Bound::None | Bound::Kept => true,
             Bound::AtMost(limit) => self.value <= limit,
             Bound::AtLeast(limit) => self.value >= limit,
         }
@@ -56,16 +63,17 @@ pub(super) fn json(rows: &[Row]) -> serde_json::Value {
 
 /// For people.
 pub(super) fn table(rows: &[Row]) -> String {
+    let rows: Vec<&Row> = rows.iter().filter(|row| !matches!(row.bound, Bound::Kept)).collect();
     let width = rows.iter().map(|row| row.what.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for row in rows {
         let limit = match row.bound {
-            Bound::None => String::new(),
+            Bound::None | Bound::Kept => String::new(),
             Bound::AtMost(limit) => format!("<= {limit}"),
             Bound::AtLeast(limit) => format!(">= {limit}"),
         };
         let verdict = match row.bound {
-            Bound::None => "",
+            Bound::None | Bound::Kept => "",
             _ if row.is_ok() => "ok",
             _ => "OVER",
         };
@@ -101,9 +109,9 @@ mod tests {
 
     #[test]
     fn results_have_the_shape_that_is_promised() {
-        let rows = [Row::at_most(80.0, "net", 62.5, "ns"), Row::told("empty", 60.0, "ns")];
-        let expected =
-            serde_json::json!({"net": {"value": 62.5, "unit": "ns", "limit": 80.0}, "empty": {"value": 60.0, "unit": "ns"}});
+        let rows = [Row::at_most(80.0, "net", 62.5, "ns"), Row::told("empty", 60.0, "ns"), Row::kept("one of many", 1.0, "s")];
+        let expected = serde_json::json!({"net": {"value": 62.5, "unit": "ns", "limit": 80.0},
+            "empty": {"value": 60.0, "unit": "ns"}, "one of many": {"value": 1.0, "unit": "s"}});
         assert_eq!(json(&rows), expected);
         let table = table(&rows);
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
