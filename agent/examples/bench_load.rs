@@ -6,6 +6,8 @@
 //!   while off; begins `PHASE_MS` into its wave.
 //! - `bench_load shape square|ramp|sawtooth|spikes PEAK_SHARES SECONDS SEED`: at the first line on stdin begins to want CPU time by a
 //!   [`Shape`]; says at its end what came of it.
+//! - `bench_load burst THREADS`: at a line on stdin says when (`CLOCK_MONOTONIC` ns) and lets so many threads burn CPU time until the next
+//!   line.
 #![expect(clippy::print_stdout, reason = "its output is the result")]
 
 use std::hint::black_box;
@@ -13,6 +15,8 @@ use std::io::{Read as _, Write as _, stdin};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+#[path = "bench_load/burst.rs"]
+mod burst;
 #[path = "bench_load/shape.rs"]
 mod shape;
 
@@ -29,11 +33,12 @@ fn main() -> Result<()> {
     }
     let numbers = |words: &[String]| words.iter().map(|word| word.parse::<u64>()).collect::<Result<Vec<_>, _>>();
     let usage = "usage: bench_load ping-pong CPU | bench_load wave SHARES ON_MS OFF_MS PHASE_MS SECONDS | \
-                 bench_load shape square|ramp|sawtooth|spikes PEAK_SHARES SECONDS SEED";
+                 bench_load shape square|ramp|sawtooth|spikes PEAK_SHARES SECONDS SEED | bench_load burst THREADS";
     let Some((load, numbers)) = words.split_first().and_then(|(load, rest)| Some((load.as_str(), numbers(rest).ok()?))) else {
         bail!("{usage}");
     };
     match (load, numbers.as_slice()) {
+        ("burst", &[threads]) => burst::run(threads),
         ("ping-pong", &[cpu]) => players(usize::try_from(cpu)?),
         ("wave", &[shares, on, off, phase, seconds]) => {
             let ms = Duration::from_millis;

@@ -49,6 +49,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// For how long after a change of its limit a resource is not lowered: at least the kernel's period, since each write of a quota
+    /// hands out a new one, and what is handed out in a period is to be what the limits say.
+    pub fn cooldown(&self) -> Duration {
+        self.guardian.cooldown.max(self.scaler.period)
+    }
+
     /// The sections' keys that differ in `other` though a running agent cannot change them.
     pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
         let api = |c: &Self| {
@@ -119,6 +125,8 @@ pub struct Guardian {
     pub guardable: Vec<Resource>,
     /// Whether a window that raised the limit is judged again.
     pub rejudge: bool,
+    /// For how long after a change of its limit a resource is not lowered; [`Config::cooldown`] is what counts.
+    pub cooldown: Duration,
     /// A JSON array of rule documents, instead of the profile's.
     pub rules: Option<PathBuf>,
 }
@@ -159,6 +167,9 @@ pub struct Scaler {
     pub period: Duration,
     /// The burst we write, as a fraction of the quota, 0..=1; 0 for none.
     pub burst: f64,
+    /// The least quota that we write: small ones are gone before anybody can know, the more so on many cores, to each of which the
+    /// kernel hands 5 ms at a time. No limit is lowered below it, whatever its `min`.
+    pub min_quota: Duration,
     /// Whether memory limits may be lowered on cgroup v1.
     pub lower_memory_v1: bool,
 }
@@ -167,6 +178,11 @@ impl Scaler {
     /// The least CPU limit that the kernel takes with this period, in shares: a quota of 1 ms.
     pub fn least_cpu(&self) -> f64 {
         0.1 / self.period.as_secs_f64()
+    }
+
+    /// `min_quota` in shares: the least CPU limit that a container is lowered to.
+    pub fn floor_cpu(&self) -> f64 {
+        100.0 * self.min_quota.as_secs_f64() / self.period.as_secs_f64()
     }
 }
 

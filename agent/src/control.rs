@@ -117,6 +117,7 @@ pub fn spawn(parts: Parts, inbox: Inbox, published: Arc<ArcSwap<Snapshot>>) -> R
         .stack_size(1024 * 1024)
         .spawn(move || {
             crate::host::priority::raise(priority, may);
+            crate::host::memory::touch_stack();
             run(parts, &inbox, published)
         })
         .context("cannot start the control thread")

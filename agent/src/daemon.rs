@@ -116,6 +116,10 @@ impl Agent {
         let source_reason: Option<Arc<str>> = reason.map(Into::into);
         let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host, source.kind(), source_reason.clone())));
         let parts = Parts { settings, host, source, source_reason, originals: records, writer, meter, journal };
+        // The kernel's types, megabytes while they are read, are gone by now.
+        if let Err(why) = host::memory::keep_touched() {
+            tracing::info!("the agent's memory may be paged out: {why}");
+        }
         let control = control::spawn(parts, inbox, Arc::clone(&published))?;
         Ok(Self { published, control, watcher, hotplug: Some(hotplug), _alone: alone })
     }

@@ -3,6 +3,7 @@
 pub mod capabilities;
 pub mod cpus;
 pub mod facts;
+pub mod memory;
 pub mod priority;
 pub mod probe;
 pub mod realtime;

@@ -33,7 +33,8 @@ pub struct ReplayArgs {
     /// The structure's limits document
     #[arg(long, value_name = "L.json")]
     pub limits: PathBuf,
-    /// Recorded usage: a header `timestamp,cpu,mem,..`, then a row a window
+    /// Recorded usage: a header `timestamp,cpu,mem,..`, then a row a window. A column `cpu_throttled` has the periods in which the CPU
+    /// was throttled, for rules that read it
     #[arg(long, value_name = "U.csv")]
     pub usage: PathBuf,
     /// Length of a window
@@ -45,6 +46,9 @@ pub struct ReplayArgs {
     /// Judge a window that raised the limit again, until no raise comes
     #[arg(long)]
     pub rejudge: bool,
+    /// For how long after a change a limit is not lowered
+    #[arg(long, default_value = "0s", value_parser = seconds)]
+    pub cooldown: f64,
     /// Limits never move
     #[arg(long)]
     pub no_apply: bool,
@@ -74,7 +78,7 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut summary = Summary::new(&name, &rules);
         let mut row = usage.row();
         while usage.read(&mut row)? {
-            run.window(row.timestamp, &row.cells);
+            run.window(&row);
             if args.summary {
                 summary.add(&run, args.window);
             } else {

@@ -147,9 +147,13 @@ pub struct Counters {
     pub gaps: u64,
     /// Windows judged before their end.
     pub early: u64,
+    /// Windows that the kernel side was armed for and that were passed, but judged at their end only: its word was lost or came late.
+    pub early_missed: u64,
+    /// Decisions and recorded windows that were not written down, since the journal was too slow.
+    pub journal_dropped: u64,
     /// Decisions, by `action` and outcome (`applied`, `partial`, `starved`, `advised`, `inactive`, `refused`, `failed`).
     #[serde(serialize_with = "decision_counts")]
-    pub decisions: BTreeMap<(String, &'static str), u64>,
+    pub decisions: BTreeMap<(&'static str, &'static str), u64>,
     /// Limits that something else had changed and that were put right, or adopted.
     pub drift_corrected: u64,
     /// Times our CPU count was put right after the kernel's own accounting.
@@ -162,7 +166,7 @@ pub struct Counters {
 
 /// `[{"action": .., "outcome": .., "count": ..}, ..]`, since JSON has texts alone for keys.
 fn decision_counts<S: serde::Serializer>(
-    counts: &BTreeMap<(String, &'static str), u64>,
+    counts: &BTreeMap<(&'static str, &'static str), u64>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     #[derive(serde::Serialize)]

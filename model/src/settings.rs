@@ -121,6 +121,8 @@ pub struct Guardian {
     pub guards: Guards,
     /// Whether a window that raised the limit is judged again.
     pub rejudge: bool,
+    /// For how long after a change a limit is not lowered.
+    pub cooldown: f64,
 }
 
 impl Guardian {
@@ -141,6 +143,7 @@ impl Guardian {
                 Guards::Containers
             },
             rejudge: S.flag(config, "REJUDGE")?,
+            cooldown: S.number(config, "COOLDOWN")?,
         })
     }
 }

@@ -11,6 +11,7 @@ mod row;
 mod sampler;
 mod strategy;
 mod switch;
+mod writes;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,21 +24,24 @@ use row::{Row, table};
 /// Measures speed and memory; prints a table and leaves `target/bench/<name>.json`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which: sampler, switch, idle, reaction, replay, control (if none is named, all but control, which takes long)
+    /// Which: sampler, switch, idle, writes, replay, reaction, control (if none is named, all but the last two, which take long)
     #[arg(value_parser = BENCHES.map(|(name, _)| name))]
     names: Vec<String>,
     #[command(flatten)]
     control: control::Options,
+    #[command(flatten)]
+    reaction: reaction::Options,
 }
 
 type Bench = fn(&Built) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("sampler", sampler::run),
     ("switch", switch::run),
     ("idle", idle::run),
-    ("reaction", reaction::run),
+    ("writes", writes::run),
     ("replay", replay::run),
+    (reaction::NAME, reaction::run),
     (control::NAME, control::run),
 ];
 
@@ -47,6 +51,7 @@ struct Built {
     /// Where results go.
     results: PathBuf,
     control: control::Options,
+    reaction: reaction::Options,
 }
 
 impl Built {
@@ -69,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     let mut all = Vec::new();
     for (name, bench) in BENCHES {
-        let wanted = if args.names.is_empty() { name != control::NAME } else { args.names.iter().any(|wanted| wanted == name) };
+        let wanted = if args.names.is_empty() { ![reaction::NAME, control::NAME].contains(&name) } else { args.names.iter().any(|wanted| wanted == name) };
         if !wanted {
             continue;
         }
@@ -97,7 +102,7 @@ fn build(args: &Args) -> Result<Built> {
         .find(|path| path.ends_with("headroom-agent"));
     let agent = executable.context("cargo did not say where it put headroom-agent")?;
     let release = agent.parent().context("the agent is in no directory")?.to_owned();
-    Ok(Built { release, results: repo::root().join("target/bench"), control: args.control.clone() })
+    Ok(Built { release, results: repo::root().join("target/bench"), control: args.control.clone(), reaction: args.reaction.clone() })
 }
 
 fn write(path: &Path, rows: &[Row]) -> Result<()> {

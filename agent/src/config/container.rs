@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::kinds::{boolean, glob, one_of, within};
 use super::reader::Section;
 use super::sections::engine;
-use super::{ContainerRule, ResourceRule};
+use super::{ContainerRule, Profile, ResourceRule};
 use crate::status::GuardMode;
 
 const BOUNDARY_TYPES: &[(&str, BoundaryType)] = &[
@@ -16,20 +16,25 @@ const BOUNDARY_TYPES: &[(&str, BoundaryType)] = &[
     ("percentage_of_current", BoundaryType::PercentageOfCurrent),
 ];
 
-/// Where neither a boundary nor its type is given.
-const DEFAULT_BOUNDARY: (f64, BoundaryType) = (10.0, BoundaryType::PercentageOfMax);
+/// Where neither a boundary nor its type is given, by profile.
+const fn default_boundary(profile: Profile) -> (f64, BoundaryType) {
+    match profile {
+        Profile::Classic => (10.0, BoundaryType::PercentageOfMax),
+        Profile::Responsive => (6.0, BoundaryType::PercentageOfCurrent),
+    }
+}
 
 /// More of anything than a host has, and small enough to be reckoned with.
 pub(super) const MOST: f64 = 1e9;
 
-pub(super) fn container(section: Section<'_>) -> ContainerRule {
+pub(super) fn container(section: Section<'_>, profile: Profile) -> ContainerRule {
     let rule = ContainerRule {
         origin: section.origin(),
         name: section.maybe("name", glob),
         engine: section.maybe("engine", engine),
         path: section.maybe("path", glob),
         guard: section.or("guard", GuardMode::Off, guard),
-        resources: PerResource::from_fn(|r| resource(section.section(r.key()))),
+        resources: PerResource::from_fn(|r| resource(section.section(r.key()), profile)),
     };
     if rule.name.is_none() && rule.engine.is_none() && rule.path.is_none() {
         section.wrong("name", "is missing: select by at least one of name, engine, path (name = \"*\" for all)".to_owned());
@@ -53,14 +58,14 @@ fn guard(value: &DeValue<'_>) -> Result<GuardMode, String> {
     }
 }
 
-fn resource(section: Section<'_>) -> Option<ResourceRule> {
+fn resource(section: Section<'_>, profile: Profile) -> Option<ResourceRule> {
     if !section.is_there() {
         return None;
     }
     let amount = || within(0.0..=MOST);
     let min = section.need("min", "the limit is never set below it", amount());
     let max = section.need("max", "the limit is never set above it", amount());
-    let (boundary, boundary_type) = boundary(&section, max);
+    let (boundary, boundary_type) = boundary(&section, max, profile);
     let guard = section.or("guard", true, boolean);
     let weight = section.or("weight", 1.0, within(0.0..=MOST));
     if let (Some(min), Some(max)) = (min, max) {
@@ -75,7 +80,7 @@ fn resource(section: Section<'_>) -> Option<ResourceRule> {
     Some(ResourceRule { min: min?, max: max?, boundary, boundary_type, guard, weight })
 }
 
-fn boundary(section: &Section<'_>, max: Option<f64>) -> (f64, BoundaryType) {
+fn boundary(section: &Section<'_>, max: Option<f64>, profile: Profile) -> (f64, BoundaryType) {
     let boundary = section.maybe("boundary", within(0.0..=MOST));
     let boundary_type = section.maybe("boundary_type", one_of(BOUNDARY_TYPES));
     match (boundary, boundary_type) {
@@ -92,8 +97,8 @@ fn boundary(section: &Section<'_>, max: Option<f64>) -> (f64, BoundaryType) {
         }
         (None, Some(_)) => {
             section.wrong("boundary_type", "needs boundary beside it".to_owned());
-            DEFAULT_BOUNDARY
+            default_boundary(profile)
         }
-        (None, None) => DEFAULT_BOUNDARY,
+        (None, None) => default_boundary(profile),
     }
 }

@@ -39,15 +39,16 @@ pub(super) fn read(text: &str, file: &str) -> Result<(Config, std::collections::
 
 fn whole(root: Section<'_>) -> Config {
     let guardian = sections::guardian(root.section("guardian"));
+    let profile = guardian.profile;
     let mut config = Config {
         host: sections::host(root.section("host")),
         agent: sections::agent(root.section("agent")),
-        scaler: sections::scaler(root.section("scaler"), guardian.profile),
+        scaler: sections::scaler(root.section("scaler"), profile),
         guardian,
         sampler: sections::sampler(root.section("sampler")),
         discovery: sections::discovery(root.section("discovery")),
         api: sections::api(root.section("api")),
-        containers: root.sections("container").into_iter().map(container::container).collect(),
+        containers: root.sections("container").into_iter().map(|section| container::container(section, profile)).collect(),
         warnings: Vec::new(),
     };
     root.close();

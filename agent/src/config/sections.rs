@@ -67,6 +67,7 @@ pub(super) fn agent(section: Section<'_>) -> Agent {
 pub(super) fn guardian(section: Section<'_>) -> Guardian {
     let profile = one_of(&[("classic", Profile::Classic), ("responsive", Profile::Responsive)]);
     let profile = section.or("profile", Profile::Classic, profile);
+    let cooldown = if profile == Profile::Responsive { 300 * MS } else { Duration::ZERO };
     let guardian = Guardian {
         profile,
         active: section.or("active", true, boolean),
@@ -74,6 +75,7 @@ pub(super) fn guardian(section: Section<'_>) -> Guardian {
         event_timeout: section.maybe("event_timeout", duration(10 * MS..=24 * HOUR)),
         guardable: section.list("guardable", vec![Resource::Cpu], resource),
         rejudge: section.or("rejudge", profile == Profile::Responsive, boolean),
+        cooldown: section.or("cooldown", cooldown, duration(Duration::ZERO..=HOUR)),
         rules: section.maybe("rules", path),
     };
     section.close();
@@ -106,6 +108,7 @@ pub(super) fn scaler(section: Section<'_>, profile: Profile) -> Scaler {
         core_distribution: section.or("core_distribution", "Group_PP_LL", one_of(CORE_DISTRIBUTIONS)).to_owned(),
         period: section.or("period", 100 * MS, duration(MS..=SECOND)),
         burst: section.or("burst", burst, within(0.0..=1.0)),
+        min_quota: section.or("min_quota", MS, duration(MS..=SECOND)),
         lower_memory_v1: section.or("lower_memory_v1", false, boolean),
     };
     section.close();

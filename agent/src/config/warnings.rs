@@ -30,6 +30,13 @@ fn of_rule(config: &Config, rule: &ContainerRule) -> Vec<String> {
         } else if !config.guardian.guardable.contains(&resource) {
             warnings.push(format!("{resource} is not guarded, since guardian.guardable does not name it"));
         }
+        let floor = config.scaler.floor_cpu();
+        if resource == Resource::Cpu && floor > lowest(wanted) {
+            warnings.push(format!(
+                "cpu is not lowered below {floor} shares, which is scaler.min_quota, though its min is {}",
+                wanted.min
+            ));
+        }
         if lowest(wanted) >= wanted.max {
             warnings.push(format!(
                 "{resource} can never be lowered: min + 2 x boundary is {}, and max is {}",

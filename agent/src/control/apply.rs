@@ -9,6 +9,7 @@ use headroom_model::policy::scaler::plan::{self, Grant, Outcome};
 use headroom_model::resource::Resource;
 
 use super::entry::Entry;
+use super::journal::{Because, Told};
 use super::latency::Timed;
 use super::state::State;
 use crate::api::command::ContainerWrite;
@@ -16,7 +17,6 @@ use crate::cgroup::{ApplyError, Change, CpuLimit, Version};
 use crate::clock;
 use crate::scaler::writer::Job;
 use crate::scaler::{memory_change, memory_changes};
-use crate::status::Decision;
 
 /// How long a resource is left alone after the kernel refused a write, in s; doubled each time up to the second number.
 const RETRY: (f64, f64) = (1.0, 60.0);
@@ -33,28 +33,30 @@ pub(super) enum Pending {
 }
 
 impl State {
-    /// Carries out `requests`. Returns the containers whose limit was raised at once.
-    pub(super) fn carry_out(&mut self, decided_ns: u64) -> Vec<u64> {
-        let mut raised = Vec::new();
+    /// Carries out `requests`. Leaves in `raised` the containers whose limit was raised at once.
+    pub(super) fn carry_out(&mut self, decided_ns: u64) {
+        self.raised.clear();
         if self.requests.is_empty() {
-            return raised;
+            return;
         }
         let (now, timeout) = (Self::now(), self.config.scaler.request_timeout.as_secs_f64());
-        let requests = std::mem::take(&mut self.requests);
-        let (real, advised): (Vec<Request>, Vec<Request>) = requests.into_iter().partition(|r| self.is_written(&r.structure));
-        for (requests, is_real) in [(real, true), (advised, false)] {
-            let plan = plan::batches(requests, now, timeout);
-            for (request, why) in plan.dropped {
+        let (mut real, mut advised) = (std::mem::take(&mut self.requests), std::mem::take(&mut self.advised));
+        advised.extend(real.extract_if(.., |request| !self.is_written(&request.structure)));
+        let mut plan = std::mem::take(&mut self.plan);
+        for (requests, is_real) in [(&mut real, true), (&mut advised, false)] {
+            plan.refill(requests.drain(..), now, timeout);
+            for (request, why) in plan.dropped.drain(..) {
                 self.tell(&request, Limit::Unlimited, Limit::Unlimited, "refused", Some(why.to_string()));
             }
             for group in &plan.groups {
                 let ledger = if is_real { &self.ledger } else { &self.shadow };
                 for grant in plan::grant(group, ledger) {
-                    raised.extend(self.grant(grant, is_real, decided_ns));
+                    let raised = self.grant(grant, is_real, decided_ns);
+                    self.raised.extend(raised);
                 }
             }
         }
-        raised
+        (self.requests, self.advised, self.plan) = (real, advised, plan);
     }
 
     fn is_written(&self, name: &str) -> bool {
@@ -105,10 +107,21 @@ impl State {
         }
         match self.write_cpu(id, Limit::At(to)) {
             Ok(read) => {
-                self.latencies.record(Timed::Reaction, clock::monotonic_ns().saturating_sub(decided_ns));
+                let took_ns = clock::monotonic_ns().saturating_sub(decided_ns);
+                self.latencies.record(Timed::Reaction, took_ns);
+                if grant.request.why.as_ref().is_some_and(|why| why.early) {
+                    self.latencies.record(Timed::Early, took_ns);
+                }
                 self.ledger.account(grant, read.amount().unwrap_or(to));
                 let raised = self.set_limit(id, Resource::Cpu, read.min(cap));
                 self.tell_granted(grant, read, "applied");
+                if raised
+                    && self.guardian.rules().reads_throttling()
+                    && let Some(entry) = self.entries.get_mut(&id)
+                {
+                    // What the old limit throttled says nothing of the new one.
+                    entry.newly_throttled();
+                }
                 raised.then_some(id)
             }
             Err(why) => {
@@ -341,9 +354,8 @@ impl State {
     }
 
     fn tell(&mut self, request: &Request, from: Limit, to: Limit, outcome: &'static str, detail: Option<String>) {
-        let why = request.why.as_ref().map_or_else(|| "requested".into(), ToString::to_string);
-        let action = request.action();
-        self.record(&request.structure, request.resource, action, why, (from, to), outcome, detail);
+        let why = request.why.clone().map_or(Because::Said("requested".into()), Because::Rule);
+        self.record(&request.structure, request.resource, request.action(), why, (from, to), outcome, detail);
     }
 
     /// Tells of a limit that was set for another reason than a request.
@@ -359,23 +371,23 @@ impl State {
         detail: Option<String>,
     ) {
         let Some(name) = self.entries.get(&id).map(|e| e.name.clone()) else { return };
-        self.record(&name, resource, action, why, limits, outcome, detail);
+        self.record(&name, resource, action, Because::Said(why.into()), limits, outcome, detail);
     }
 
     #[expect(clippy::too_many_arguments, reason = "a decision is told whole")]
     fn record(
         &mut self,
-        structure: &str,
+        structure: &Arc<str>,
         resource: Resource,
         action: &'static str,
-        why: String,
+        why: Because,
         (from, to): (Limit, Limit),
         outcome: &'static str,
         detail: Option<String>,
     ) {
-        *self.counters.decisions.entry((action.to_owned(), outcome)).or_default() += 1;
+        *self.counters.decisions.entry((action, outcome)).or_default() += 1;
         self.publisher.touch();
-        let (structure, action) = (structure.to_owned(), action.to_owned());
-        self.journal.record(Decision { at: clock::wall(), structure, resource, action, why, from, to, outcome, detail });
+        let structure = Arc::clone(structure);
+        self.journal.record(Told { at: clock::wall(), structure, resource, action, why, from, to, outcome, detail });
     }
 }

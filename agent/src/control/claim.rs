@@ -207,9 +207,14 @@ impl State {
         if is_real && resource == Resource::Cpu && entry.quota.is_none() {
             return Ok(());
         }
-        let share = Share { min: rule.min, max: rule.max, weight: rule.weight };
+        let min = match resource {
+            // No lowering takes the limit under min + 2 margins, and a margin is at least 1.
+            Resource::Cpu => rule.min.max(self.config.scaler.floor_cpu() - 2.0),
+            _ => rule.min,
+        };
+        let share = Share { min, max: rule.max, weight: rule.weight };
         let bounds = Bounds {
-            min: rule.min,
+            min,
             max: rule.max,
             weight: rule.weight,
             boundary: Boundary { value: rule.boundary, kind: rule.boundary_type },
@@ -218,7 +223,7 @@ impl State {
         // One that is guarded already goes on from where it is, also on paper.
         let held = entry.subject.resources[resource].as_ref().and_then(|g| g.current).map_or(found, Limit::At);
         let ledger = if is_real { &self.ledger } else { &self.shadow };
-        let applicant = Applicant { structure: &name, resource, min: rule.min, max: Some(rule.max), current: held, disk: None };
+        let applicant = Applicant { structure: &name, resource, min, max: Some(rule.max), current: held, disk: None };
         let Admission { limit, cause } = admit(applicant, ledger)?;
         // One that is taken up within its bounds still has to be given cores.
         let unpinned = resource == Resource::Cpu && self.cores.as_ref().is_some_and(|cores| cores.total_held(&name) < limit);
@@ -235,7 +240,7 @@ impl State {
         if writes {
             let (action, why) = match cause {
                 Cause::FirstLimit => ("FirstLimit", "it had no limit: the lesser of max and what the host has".to_owned()),
-                Cause::RaisedToMin => ("FirstLimit", format!("it was under its min {}", rule.min)),
+                Cause::RaisedToMin => ("FirstLimit", format!("it was under its min {min}")),
                 Cause::LoweredToMax => ("FirstLimit", format!("it was above its max {}", rule.max)),
                 Cause::Kept => ("Pin", "it had no cores of its own".to_owned()),
             };

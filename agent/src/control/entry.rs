@@ -7,7 +7,7 @@ use headroom_model::policy::guardian::{Split, Subject};
 use headroom_model::resource::{PerResource, Resource, ResourceSet};
 
 use super::publish::Shown;
-use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime};
+use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime, ThrottleClock};
 use crate::config::ContainerRule;
 use crate::containers::Container;
 use crate::sampler::SlotId;
@@ -63,6 +63,11 @@ pub(super) struct Entry {
     clock: Option<CpuClock>,
     /// What it said when the window opened, where rules read the usage by mode.
     split_began: Option<CpuTime>,
+    /// Its throttling counters, on a kept descriptor, and the throttled periods when the window opened or the limit was raised last;
+    /// where rules read them.
+    throttle: Option<(ThrottleClock, u64)>,
+    /// What the kernel side is armed with in the open window and has not told of, in ns of CPU time.
+    pub(super) armed_ns: Option<u64>,
     pub(super) audit: Audit,
     /// `None` where what it is made of has changed.
     pub(super) shown: Option<Shown>,
@@ -120,6 +125,8 @@ impl Entry {
             last: first,
             clock: None,
             split_began: None,
+            throttle: None,
+            armed_ns: None,
             audit: Audit::default(),
             shown: None,
         }
@@ -143,6 +150,19 @@ impl Entry {
         let before = self.split_began.replace(now)?;
         let shares = |after: u64, before: u64| after.saturating_sub(before) as f64 * 1e3 / length_ns as f64 * 100.0;
         Some(Split { user: shares(now.user_us, before.user_us), kernel: shares(now.kernel_us, before.kernel_us) })
+    }
+
+    /// Periods in which it was throttled since the last call, where the kernel counts them. Costs a read: asked for only where a rule
+    /// reads it.
+    pub(super) fn newly_throttled(&mut self) -> Option<f64> {
+        if self.throttle.is_none() {
+            let clock = self.cgroup.throttle_clock().ok()?;
+            let before = clock.read().ok()?.throttled_periods;
+            self.throttle = Some((clock, before));
+        }
+        let (clock, before) = self.throttle.as_mut()?;
+        let now = clock.read().ok()?.throttled_periods;
+        Some(now.saturating_sub(std::mem::replace(before, now)) as f64)
     }
 
     /// Whether a window of this resource is judged now.

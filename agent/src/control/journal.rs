@@ -1,22 +1,67 @@
 //! The journal: a thread that logs decisions, keeps the recent ones and records usage, so that the control thread waits for no
 //! log and no disk.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use headroom_model::limit::Limit;
+use headroom_model::policy::guardian::Why;
 use headroom_model::resource::Resource;
 
 use super::recorder::{Recorder, Window};
 use crate::api::DecisionLog;
 use crate::status::Decision;
 
+/// Room for what the thread has not come to yet: a queue of fixed size is the one that allocates nothing. Of recorded windows there are
+/// as many as containers, all at once.
+const ROOM: usize = 4096;
+const ROOM_TO_RECORD: usize = 65_536;
+
+/// A decision as the control loop tells of it: the texts are made of it on the journal's thread.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) at: f64,
+    pub(super) structure: Arc<str>,
+    pub(super) resource: Resource,
+    pub(super) action: &'static str,
+    pub(super) why: Because,
+    pub(super) from: Limit,
+    pub(super) to: Limit,
+    pub(super) outcome: &'static str,
+    pub(super) detail: Option<String>,
+}
+
+/// Why a limit was decided.
+#[derive(Debug)]
+pub(super) enum Because {
+    /// A rule fired.
+    Rule(Why),
+    /// For another reason, in words.
+    Said(Cow<'static, str>),
+}
+
+impl From<Told> for Decision {
+    fn from(told: Told) -> Self {
+        let Told { at, structure, resource, action, why, from, to, outcome, detail } = told;
+        let why = match why {
+            Because::Rule(why) => why.to_string(),
+            Because::Said(words) => words.into_owned(),
+        };
+        Self { at, structure: structure.as_ref().to_owned(), resource, action: action.to_owned(), why, from, to, outcome, detail }
+    }
+}
+
 /// Where decisions and recorded windows go.
 #[derive(Debug)]
 pub struct Journal {
     notes: Option<Sender<Note>>,
+    /// What found no room.
+    dropped: AtomicU64,
     /// Whether usage is recorded.
     records: bool,
     thread: Option<JoinHandle<()>>,
@@ -25,14 +70,15 @@ pub struct Journal {
 impl Journal {
     /// Starts the thread; `log` is what the REST interface shows, `record` the directory for the usage of each window, if wanted.
     pub fn spawn(log: Arc<DecisionLog>, record: Option<&Path>) -> std::io::Result<Self> {
-        let (notes, queue) = unbounded::<Note>();
         let mut recorder = record.map(Recorder::open).transpose()?;
         let records = recorder.is_some();
+        let (notes, queue) = bounded::<Note>(if records { ROOM_TO_RECORD } else { ROOM });
         let mut repeats = Repeats::default();
         let thread = std::thread::Builder::new().name("journal".into()).stack_size(256 * 1024).spawn(move || {
             for note in queue {
                 match (note, &mut recorder) {
-                    (Note::Decision(decision), _) => {
+                    (Note::Decision(told), _) => {
+                        let decision = Decision::from(told);
                         if let Some(unsaid) = repeats.tell(&decision) {
                             tell(&decision, unsaid);
                         }
@@ -43,12 +89,12 @@ impl Journal {
                 }
             }
         })?;
-        Ok(Self { notes: Some(notes), records, thread: Some(thread) })
+        Ok(Self { notes: Some(notes), dropped: AtomicU64::new(0), records, thread: Some(thread) })
     }
 
     /// Queues a decision; never waits.
-    pub fn record(&self, decision: Decision) {
-        self.send(Note::Decision(decision));
+    pub(super) fn record(&self, told: Told) {
+        self.send(Note::Decision(told));
     }
 
     /// Whether windows are wanted.
@@ -61,11 +107,20 @@ impl Journal {
         self.send(Note::Window(window));
     }
 
+    /// How many decisions and windows found no room, since the thread was too slow.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     fn send(&self, note: Note) {
-        if let Some(notes) = &self.notes
-            && notes.send(note).is_err()
-        {
-            tracing::error!("the journal thread has ended; decisions are no longer kept");
+        match self.notes.as_ref().map(|notes| notes.try_send(note)) {
+            None | Some(Ok(())) => {}
+            Some(Err(TrySendError::Full(_))) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(Err(TrySendError::Disconnected(_))) => {
+                tracing::error!("the journal thread has ended; decisions are no longer kept");
+            }
         }
     }
 
@@ -82,7 +137,7 @@ impl Journal {
 
 #[derive(Debug)]
 enum Note {
-    Decision(Decision),
+    Decision(Told),
     Window(Window),
 }
 
@@ -129,7 +184,6 @@ fn tell(d: &Decision, unsaid: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headroom_model::limit::Limit;
 
     #[test]
     fn what_is_not_done_again_and_again_is_said_once_a_minute() {

@@ -57,6 +57,8 @@ impl Timer {
 pub(super) enum Timed {
     /// From the end of the deciding window (or the kernel's early word) to the finished write.
     Reaction,
+    /// Of these, from the kernel's early word on.
+    Early,
     /// Reading every container's CPU time once.
     Sampling,
     /// One CPU quota write, read back.
@@ -70,14 +72,14 @@ pub(super) enum Timed {
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Latencies {
-    timers: [(&'static str, Timer); 5],
+    timers: [(&'static str, Timer); 6],
     published: Arc<BTreeMap<&'static str, Latency>>,
     published_ns: u64,
 }
 
 impl Latencies {
     pub(super) fn new() -> Self {
-        let names = ["reaction", "sampling", "cpu_write", "slow_write", "step"];
+        let names = ["reaction", "early_reaction", "sampling", "cpu_write", "slow_write", "step"];
         Self { timers: names.map(|name| (name, Timer::new())), published: Arc::default(), published_ns: 0 }
     }
 

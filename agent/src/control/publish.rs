@@ -48,6 +48,7 @@ impl State {
         let mut containers: Vec<_> = self.entries.values_mut().map(Entry::status).collect();
         containers.sort_by(|a, b| a.container.name.cmp(&b.container.name));
         self.counters.source = self.source.health();
+        self.counters.journal_dropped = self.journal.dropped();
         let snapshot = Snapshot {
             at: clock::wall(),
             host: self.host_status(),

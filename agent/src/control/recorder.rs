@@ -17,6 +17,8 @@ pub(super) struct Window {
     pub(super) at: f64,
     /// `None` where there was no sample.
     pub(super) usage: Option<f64>,
+    /// Of CPU: the periods in which it was throttled, where that was sampled.
+    pub(super) throttled: Option<f64>,
 }
 
 /// The files, in a directory of the user's.
@@ -36,13 +38,17 @@ impl Recorder {
 
     /// Adds a row. A recording that fails keeps nothing else from going on.
     pub(super) fn record(&mut self, window: &Window) {
-        let Window { structure, resource, at, usage } = window;
+        let Window { structure, resource, at, usage, throttled } = window;
         let file = self.files.entry((Arc::clone(structure), *resource)).or_insert_with(|| {
             let path = self.dir.join(format!("{}.{resource}.csv", structure.replace('/', "_")));
             create(&path, *resource).inspect_err(|e| tracing::error!("{}: not recorded: {e}", path.display())).ok()
         });
-        let usage = usage.map(|usage| usage.to_string()).unwrap_or_default();
-        let written = file.as_mut().map_or(Ok(()), |file| writeln!(file, "{at},{usage}"));
+        let cell = |sample: &Option<f64>| sample.map(|sample| sample.to_string()).unwrap_or_default();
+        let mut row = format!("{at},{}", cell(usage));
+        if *resource == Resource::Cpu {
+            row = format!("{row},{}", cell(throttled));
+        }
+        let written = file.as_mut().map_or(Ok(()), |file| writeln!(file, "{row}"));
         if let Err(e) = written {
             tracing::error!(%resource, container = %structure, "no longer recorded: {e}");
             *file = None;
@@ -52,7 +58,8 @@ impl Recorder {
 
 fn create(path: &Path, resource: Resource) -> io::Result<LineWriter<File>> {
     let mut file = LineWriter::new(File::create(path)?);
-    writeln!(file, "timestamp,{resource}")?;
+    let throttled = if resource == Resource::Cpu { ",cpu_throttled" } else { "" };
+    writeln!(file, "timestamp,{resource}{throttled}")?;
     Ok(file)
 }
 
@@ -64,10 +71,10 @@ mod tests {
     fn a_row_a_window_and_an_empty_cell_for_a_gap() {
         let dir = tempfile::tempdir().unwrap();
         let mut recorder = Recorder::open(&dir.path().join("recorded")).unwrap();
-        for (at, usage) in [(1_760_000_000.25, Some(12.5)), (1_760_000_001.0, None)] {
-            recorder.record(&Window { structure: "a/b".into(), resource: Resource::Cpu, at, usage });
+        for (at, usage, throttled) in [(1_760_000_000.25, Some(12.5), Some(2.0)), (1_760_000_001.0, None, None)] {
+            recorder.record(&Window { structure: "a/b".into(), resource: Resource::Cpu, at, usage, throttled });
         }
         let text = fs::read_to_string(dir.path().join("recorded/a_b.cpu.csv")).unwrap();
-        assert_eq!(text, "timestamp,cpu\n1760000000.25,12.5\n1760000001,\n");
+        assert_eq!(text, "timestamp,cpu,cpu_throttled\n1760000000.25,12.5,2\n1760000001,,\n");
     }
 }

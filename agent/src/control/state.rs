@@ -11,6 +11,7 @@ use headroom_model::policy::guardian::{Guardian, Judgement};
 use headroom_model::policy::request::Request;
 use headroom_model::policy::rules::RuleSet;
 use headroom_model::policy::scaler::ledger::Ledger;
+use headroom_model::policy::scaler::plan::Plan;
 use headroom_model::resource::{PerResource, Resource};
 
 use super::Command;
@@ -121,6 +122,10 @@ pub(super) struct State {
     // Kept from step to step so that a step allocates nothing.
     pub(super) judgement: Judgement,
     pub(super) requests: Vec<Request>,
+    pub(super) advised: Vec<Request>,
+    pub(super) plan: Plan,
+    /// Whose limit the last carrying out raised at once.
+    pub(super) raised: Vec<u64>,
     pub(super) passed: Vec<Passed>,
     pub(super) due: Vec<u64>,
 }
@@ -131,7 +136,7 @@ impl State {
             parts;
         let mut state = Self {
             selector: Selector::new(&config.containers, &config.host.never_guard),
-            guardian: Guardian::new(rules, 0.0, config.guardian.rejudge),
+            guardian: Guardian::new(rules, 0.0, config.guardian.rejudge).with_cooldown(config.cooldown().as_secs_f64()),
             window: Window::new(config.guardian.window[Resource::Cpu]),
             known: originals.into_iter().map(|record| (record.cgroup_id, record)).collect(),
             entries: BTreeMap::new(),
@@ -152,6 +157,9 @@ impl State {
             publisher: Publisher::new(published),
             judgement: Judgement::default(),
             requests: Vec::new(),
+            advised: Vec::new(),
+            plan: Plan::default(),
+            raised: Vec::new(),
             passed: Vec::new(),
             due: Vec::new(),
             config,
@@ -293,6 +301,7 @@ impl State {
     fn reload(&mut self, Settings { config, rules }: Settings) {
         self.guardian.set_rules(rules);
         self.guardian.rejudge = config.guardian.rejudge;
+        self.guardian.cooldown = config.cooldown().as_secs_f64();
         self.selector = Selector::new(&config.containers, &config.host.never_guard);
         self.config = config;
         self.window.set_length(self.config.guardian.window[Resource::Cpu]);

@@ -75,6 +75,8 @@ impl State {
         self.check_drift();
         self.audit();
         self.retry_waiting();
+        // Nobody's burst waits until everybody has been looked after.
+        self.judge_early();
         self.latencies.record(Timed::Step, clock::monotonic_ns().saturating_sub(now));
         self.publish_if_due();
     }
@@ -82,7 +84,7 @@ impl State {
     /// Each container's mean over the window, and what it adds to the bill.
     fn measure(&mut self, length_ns: u64, is_gap: bool) {
         let host_cpu = self.ledger.host_max(Resource::Cpu);
-        let reads_split = self.guardian.rules().reads_cpu_split();
+        let (reads_split, reads_throttling) = (self.guardian.rules().reads_cpu_split(), self.guardian.rules().reads_throttling());
         for entry in self.entries.values_mut() {
             let used = entry.slot.and_then(|slot| self.source.used_ns(slot));
             let usage = match (entry.opened_ns, used) {
@@ -90,11 +92,19 @@ impl State {
                 _ => None,
             };
             entry.opened_ns = used;
+            if entry.armed_ns.take().is_some_and(|armed| used.is_some_and(|used| used >= armed)) {
+                self.counters.early_missed += 1;
+            }
+            // One that has not run was not throttled: most containers are idle most of the time.
+            let has_run = usage.is_some_and(|now| now > 0.0) || entry.usage[Resource::Cpu].is_some_and(|before| before > 0.0);
+            let throttled =
+                if reads_throttling && has_run && entry.phase == Phase::Guarded { entry.newly_throttled() } else { None };
             entry.usage[Resource::Cpu] = usage;
             let split = if reads_split { entry.cpu_split(length_ns) } else { None };
             if let Some(guarded) = &mut entry.subject.resources[Resource::Cpu] {
                 guarded.usage = usage;
                 guarded.split = split;
+                guarded.throttled = throttled;
             }
             entry.account(length_ns as f64 / 1e9, host_cpu);
         }
@@ -110,9 +120,9 @@ impl State {
             for id in due.drain(..) {
                 self.judge(id, cpu, ended_ns as f64 / 1e9);
             }
-            let raised = self.carry_out(ended_ns);
+            self.carry_out(ended_ns);
             if self.guardian.rejudge {
-                due.extend(raised);
+                due.extend(&self.raised);
             }
         }
         self.due = due;
@@ -128,8 +138,15 @@ impl State {
         }
         let end = ended_ns as f64 / 1e9;
         for entry in ids.iter().filter_map(|id| self.entries.get(id)).filter(|entry| entry.may_judge(resource, end)) {
-            let usage = entry.subject.resources[resource].as_ref().and_then(|guarded| guarded.usage);
-            self.journal.window(Recorded { structure: Arc::clone(&entry.name), resource, at: end + self.epoch, usage });
+            let guarded = entry.subject.resources[resource].as_ref();
+            let (usage, throttled) = (guarded.and_then(|g| g.usage), guarded.and_then(|g| g.throttled));
+            self.journal.window(Recorded {
+                structure: Arc::clone(&entry.name),
+                resource,
+                at: end + self.epoch,
+                usage,
+                throttled,
+            });
         }
     }
 
@@ -179,7 +196,12 @@ impl State {
             }
             _ => None,
         };
-        if self.source.arm(slot, threshold) {
+        let is_armed = self.source.arm(slot, threshold);
+        let tells = self.source.events().is_some();
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.armed_ns = threshold.filter(|_| is_armed && tells);
+        }
+        if is_armed {
             return None;
         }
         let (threshold, used) = (threshold?, self.source.used_ns(slot)?);
@@ -202,6 +224,7 @@ impl State {
         while let Some(passed) = next.take() {
             let Some(&id) = self.by_slot.get(&passed.slot) else { return };
             let Some(entry) = self.entries.get_mut(&id) else { return };
+            entry.armed_ns = None;
             // A word about a window that has ended meanwhile: its end has judged it.
             let Some(used) = entry.opened_ns.and_then(|opened| passed.used_ns.checked_sub(opened)) else { return };
             if !self.config.guardian.active || !entry.may_judge(Resource::Cpu, Self::now()) {
@@ -215,8 +238,8 @@ impl State {
             }
             self.counters.early += 1;
             self.requests.extend(self.judgement.requests.drain(..));
-            let raised = self.carry_out(passed.at_ns);
-            if self.guardian.rejudge && raised.contains(&id) {
+            self.carry_out(passed.at_ns);
+            if self.guardian.rejudge && self.raised.contains(&id) {
                 next = self.try_arm(id);
             }
         }

@@ -17,6 +17,7 @@ use headroom_model::resource::{PerResource, Resource, ResourceSet};
 use serde::Serialize;
 
 use super::ReplayArgs;
+use super::usage::Row;
 
 /// The state of a replay, and what its last window brought.
 pub(super) struct Run {
@@ -101,7 +102,7 @@ impl Run {
             );
         }
         Ok(Self {
-            guardian: Guardian::new(rules, args.event_timeout, args.rejudge),
+            guardian: Guardian::new(rules, args.event_timeout, args.rejudge).with_cooldown(args.cooldown),
             subject,
             ledger,
             out: Judgement::default(),
@@ -111,12 +112,16 @@ impl Run {
         })
     }
 
-    /// Judges one window and carries out what it asks for. `cells`: the usages in the columns' order.
-    pub(super) fn window(&mut self, now: f64, cells: &[Option<f64>]) {
+    /// Judges one window and carries out what it asks for.
+    pub(super) fn window(&mut self, row: &Row) {
+        let now = row.timestamp;
         for line in &mut self.lines {
             let Some(guarded) = &mut self.subject.resources[line.resource] else { continue };
             guarded.refresh();
-            guarded.usage = cells[line.cell];
+            guarded.usage = row.cells[line.cell];
+            if line.resource == Resource::Cpu {
+                guarded.throttled = row.cpu_throttled;
+            }
             line.begin(now, guarded);
         }
         loop {

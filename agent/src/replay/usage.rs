@@ -10,13 +10,23 @@ use headroom_model::resource::Resource;
 /// The column with the times.
 const TIMESTAMP: &str = "timestamp";
 
+/// The column with the periods in which the CPU was throttled.
+const THROTTLED: &str = "cpu_throttled";
+
+/// What a column has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Timestamp,
+    Usage(Resource),
+    Throttled,
+}
+
 /// A recording that is being read.
 pub(super) struct Usage {
     path: PathBuf,
     reader: csv::Reader<File>,
     record: ByteRecord,
-    /// For each column its resource; `None` for the timestamp.
-    columns: Vec<Option<Resource>>,
+    columns: Vec<Column>,
     last: f64,
 }
 
@@ -26,6 +36,8 @@ pub(super) struct Row {
     pub(super) timestamp: f64,
     /// Mean usage of each resource column, in the columns' order; `None` where there was no sample.
     pub(super) cells: Vec<Option<f64>>,
+    /// Periods in which the CPU was throttled; `None` where that was not recorded.
+    pub(super) cpu_throttled: Option<f64>,
 }
 
 impl Usage {
@@ -44,12 +56,13 @@ impl Usage {
 
     /// The resources in the columns' order.
     pub(super) fn columns(&self) -> Vec<Resource> {
-        self.columns.iter().copied().flatten().collect()
+        let usage = |column: &Column| if let Column::Usage(resource) = column { Some(*resource) } else { None };
+        self.columns.iter().filter_map(usage).collect()
     }
 
     /// A row to read into.
     pub(super) fn row(&self) -> Row {
-        Row { timestamp: 0.0, cells: Vec::with_capacity(self.columns.len()) }
+        Row { timestamp: 0.0, cells: Vec::with_capacity(self.columns.len()), cpu_throttled: None }
     }
 
     /// Reads the next row; false at the end.
@@ -73,7 +86,7 @@ impl Usage {
         for (column, cell) in self.columns.iter().zip(&self.record) {
             let cell = cell.trim_ascii();
             match column {
-                None => {
+                Column::Timestamp => {
                     let timestamp = number(cell).with_context(|| {
                         format!("column {TIMESTAMP}: {:?} is no time, expected seconds since the epoch", text(cell))
                     })?;
@@ -83,12 +96,11 @@ impl Usage {
                     self.last = timestamp;
                     row.timestamp = timestamp;
                 }
-                Some(_) if cell.is_empty() => row.cells.push(None),
-                Some(resource) => {
-                    let usage = number(cell).filter(|n| *n >= 0.0).with_context(|| {
-                        format!("column {resource}: {:?} is no usage, expected a number, 0 or more, or an empty cell", text(cell))
-                    })?;
-                    row.cells.push(Some(usage));
+                Column::Usage(resource) => {
+                    row.cells.push(amount(cell).with_context(|| bad(resource.key(), cell, "usage"))?);
+                }
+                Column::Throttled => {
+                    row.cpu_throttled = amount(cell).with_context(|| bad(THROTTLED, cell, "count"))?;
                 }
             }
         }
@@ -96,24 +108,38 @@ impl Usage {
     }
 }
 
-fn header(record: &ByteRecord) -> anyhow::Result<Vec<Option<Resource>>> {
+fn header(record: &ByteRecord) -> anyhow::Result<Vec<Column>> {
     let mut columns = Vec::new();
     for (i, cell) in record.iter().enumerate() {
         let name = text(cell);
         let name = if i == 0 { name.trim_start_matches('\u{feff}') } else { &name }.trim();
         let column = match name {
-            TIMESTAMP => None,
-            name => Some(name.parse::<Resource>().with_context(|| format!("column {}", i + 1))?),
+            TIMESTAMP => Column::Timestamp,
+            THROTTLED => Column::Throttled,
+            name => Column::Usage(name.parse().with_context(|| format!("column {}", i + 1))?),
         };
         if columns.contains(&column) {
             bail!("column {name} is there twice");
         }
         columns.push(column);
     }
-    if !columns.contains(&None) {
+    if !columns.contains(&Column::Timestamp) {
         bail!("there is no column {TIMESTAMP}, expected a header such as {TIMESTAMP},cpu,mem");
     }
     Ok(columns)
+}
+
+/// `Some(None)` for an empty cell: there was no sample.
+#[expect(clippy::option_option, reason = "no amount at all, and none that was sampled")]
+fn amount(cell: &[u8]) -> Option<Option<f64>> {
+    if cell.is_empty() {
+        return Some(None);
+    }
+    number(cell).filter(|n| *n >= 0.0).map(Some)
+}
+
+fn bad(column: &str, cell: &[u8], what: &str) -> String {
+    format!("column {column}: {:?} is no {what}, expected a number, 0 or more, or an empty cell", text(cell))
 }
 
 fn number(cell: &[u8]) -> Option<f64> {

@@ -115,11 +115,8 @@ pub(crate) fn rename(status: &mut ContainerStatus, name: &str) {
 }
 
 pub(crate) fn snapshot() -> Snapshot {
-    let decisions = BTreeMap::from([
-        (("CpuRescaleUp".to_owned(), "applied"), 3),
-        (("CpuRescaleUp".to_owned(), "starved"), 2),
-        (("MemRescaleUp".to_owned(), "starved"), 1),
-    ]);
+    let decisions =
+        BTreeMap::from([(("CpuRescaleUp", "applied"), 3), (("CpuRescaleUp", "starved"), 2), (("MemRescaleUp", "starved"), 1)]);
     let latency =
         Latency { count: 4, sum_us: 900.0, buckets: vec![(100.0, 1), (1000.0, 4)], p50_us: 150, p99_us: 400, max_us: 400 };
     Snapshot {

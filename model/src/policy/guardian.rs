@@ -41,8 +41,14 @@ pub struct Guardian {
     pub event_timeout: f64,
     /// Whether a window that raised the limit is judged again.
     pub rejudge: bool,
+    /// For how long after a change of its limit a resource is not lowered, in s. A rule that would lower it does not fire meanwhile,
+    /// and consumes nothing.
+    pub cooldown: f64,
     arena: Bump,
 }
+
+/// Windows end on a grid, but for what timers are late, in s: a cooldown of three windows is over at the end of the third.
+const SAME_TIME: f64 = 0.001;
 
 /// Which usage a judgement goes by.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,9 +60,15 @@ enum Basis {
 }
 
 impl Guardian {
-    /// A Guardian with these rules and settings.
+    /// A Guardian with these rules and settings, and no cooldown.
     pub fn new(rules: Arc<RuleSet>, event_timeout: f64, rejudge: bool) -> Self {
-        Self { rules, event_timeout, rejudge, arena: Bump::new() }
+        Self { rules, event_timeout, rejudge, cooldown: 0.0, arena: Bump::new() }
+    }
+
+    /// The same with a cooldown, in s.
+    #[must_use]
+    pub fn with_cooldown(self, cooldown: f64) -> Self {
+        Self { cooldown, ..self }
     }
 
     /// Its rules.
@@ -73,7 +85,7 @@ impl Guardian {
     /// guarded resources. `out` is cleared first.
     pub fn judge(&mut self, subject: &mut Subject, due: ResourceSet, now: f64, out: &mut Judgement) {
         out.clear();
-        let Self { rules, event_timeout, rejudge, arena } = self;
+        let Self { rules, event_timeout, rejudge, cooldown, arena } = self;
         arena.reset();
         for (_, guarded) in subject.resources.iter_mut() {
             if let Some(guarded) = guarded {
@@ -118,7 +130,7 @@ impl Guardian {
                 if *rejudge && up {
                     retain_from(&mut out.events, events_before, |e| e.direction == Direction::Up);
                 }
-                let case = Case { rules, resource, now, timeout: *event_timeout, structure: &name, arena };
+                let case = Case { rules, resource, now, timeout: *event_timeout, cooldown: *cooldown, structure: &name, arena };
                 case.requests(guarded, Basis::Mean, events_before, out);
                 guarded.quiet &= out.problems.len() == problems_before && !guarded.is_contradictory();
                 (guarded.window.judged, guarded.window.up) = (true, up);
@@ -157,7 +169,7 @@ impl Guardian {
     }
 
     fn judge_certain(&mut self, subject: &mut Subject, resource: Resource, end: f64, out: &mut Judgement) -> bool {
-        let Self { rules, event_timeout, rejudge, arena } = self;
+        let Self { rules, event_timeout, rejudge, cooldown, arena } = self;
         arena.reset();
         let (usages, _) = data::usages(subject, arena);
         let name = subject.name.clone();
@@ -182,7 +194,7 @@ impl Guardian {
         if *rejudge {
             retain_from(&mut out.events, 0, |e| e.direction == Direction::Up);
         }
-        let case = Case { rules, resource, now: end, timeout: *event_timeout, structure: &name, arena };
+        let case = Case { rules, resource, now: end, timeout: *event_timeout, cooldown: *cooldown, structure: &name, arena };
         if !case.requests(guarded, Basis::Certain, 0, out) {
             return false;
         }
@@ -198,6 +210,7 @@ struct Case<'a> {
     resource: Resource,
     now: f64,
     timeout: f64,
+    cooldown: f64,
     structure: &'a Arc<str>,
     arena: &'a Bump,
 }
@@ -226,18 +239,28 @@ impl Case<'_> {
                         return false;
                     }
                     Ok(true) => {
+                        let request = self.request(guarded, rule, (up, down), basis);
+                        if self.cools(guarded) && request.as_ref().is_some_and(|r| r.direction() == Direction::Down) {
+                            continue;
+                        }
                         consumed += rule.remove;
-                        out.requests.extend(self.request(guarded, rule, (up, down), basis));
+                        out.requests.extend(request);
                     }
                     Err(why) => out.problems.push(Problem { name: rule.name.to_string(), why }),
                 }
             }
         }
+        guarded.judged_at = self.now;
         for event in new {
             guarded.log.push(event.direction, self.now, event.count);
         }
         guarded.log.consume(if up > down { Direction::Up } else { Direction::Down }, consumed);
         true
+    }
+
+    /// Whether the limit was changed so short ago that it is not lowered yet.
+    fn cools(&self, guarded: &Guarded) -> bool {
+        self.now - guarded.changed_at < self.cooldown - SAME_TIME
     }
 
     fn request(

@@ -103,6 +103,7 @@ pub struct RuleSet {
     problems: Vec<Problem>,
     needs: Vec<Need>,
     reads_cpu_split: bool,
+    reads_throttling: bool,
 }
 
 impl RuleSet {
@@ -119,6 +120,11 @@ impl RuleSet {
     /// Whether any active rule reads the CPU's `user` or `kernel`; if not, nobody needs to sample them.
     pub fn reads_cpu_split(&self) -> bool {
         self.reads_cpu_split
+    }
+
+    /// Whether any active rule reads the CPU's `throttled`; if not, nobody needs to sample it.
+    pub fn reads_throttling(&self) -> bool {
+        self.reads_throttling
     }
 
     /// What each active request rule needs before it can fire.

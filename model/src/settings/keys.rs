@@ -46,6 +46,7 @@ impl Service {
                 ("GUARDABLE_RESOURCES", Resources, "cpu"),
                 ("STRUCTURE_GUARDED", OneOf(STRUCTURES), "container"),
                 ("REJUDGE", Flag, "false"),
+                ("COOLDOWN", Delay, "0"),
                 ("DEBUG", Flag, "false"),
             ],
             Self::Scaler => &[

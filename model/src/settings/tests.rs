@@ -5,6 +5,7 @@ fn defaults_are_the_documents() {
     let guardian = Guardian::read(&Service::Guardian.defaults()).unwrap();
     assert_eq!((guardian.window, guardian.delay, guardian.event_timeout), (10.0, 10.0, 100.0));
     assert_eq!((guardian.active, guardian.rejudge, guardian.guards), (true, false, Guards::Containers));
+    assert_eq!(guardian.cooldown.to_string(), "0");
     assert_eq!(guardian.guardable, [Resource::Cpu]);
     assert_eq!(Guardian::read(&Rest::new()), Ok(guardian), "missing keys have their defaults");
     let scaler = Scaler::read(&Rest::new()).unwrap();

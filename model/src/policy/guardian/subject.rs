@@ -54,22 +54,41 @@ pub struct Guarded {
     pub usage: Option<f64>,
     /// The CPU's usage by mode, where rules read it ([`crate::policy::rules::RuleSet::reads_cpu_split`]).
     pub split: Option<Split>,
+    /// In how many periods the CPU was throttled since the window opened or the limit was raised in it, where rules read it
+    /// ([`crate::policy::rules::RuleSet::reads_throttling`]): a usage that the limit has capped says nothing of what is wanted.
+    pub throttled: Option<f64>,
     pub(super) thresholds: Option<Thresholds>,
     pub(super) log: EventLog,
     pub(super) window: Window,
     /// Its last window brought nothing, and nothing that rules see has changed since.
     pub(super) quiet: bool,
     seen: Option<Numbers>,
+    /// The end of the window that was judged last, in s.
+    pub(super) judged_at: f64,
+    /// The end of the window that changed the limit last, in s.
+    pub(super) changed_at: f64,
 }
 
-/// What event rules see of a resource: bounds, limit, usage, split, thresholds.
-type Numbers = (Bounds, Option<f64>, Option<f64>, Option<Split>, Option<Thresholds>);
+/// What event rules see of a resource: bounds, limit, usage, split, throttled, thresholds.
+type Numbers = (Bounds, Option<f64>, Option<f64>, Option<Split>, Option<f64>, Option<Thresholds>);
 
 impl Guarded {
     /// A resource that is guarded from now on. `thresholds`: those of the limits document, if any.
     pub fn new(bounds: Bounds, current: Option<f64>, thresholds: Option<Thresholds>) -> Self {
-        let (log, window) = (EventLog::default(), Window::default());
-        Self { bounds, current, usage: None, split: None, thresholds, log, window, quiet: false, seen: None }
+        Self {
+            bounds,
+            current,
+            usage: None,
+            split: None,
+            throttled: None,
+            thresholds,
+            log: EventLog::default(),
+            window: Window::default(),
+            quiet: false,
+            seen: None,
+            judged_at: f64::NEG_INFINITY,
+            changed_at: f64::NEG_INFINITY,
+        }
     }
 
     /// The limit that is reckoned with: a `current` above `max` counts as `max`.
@@ -134,7 +153,7 @@ impl Subject {
         let mut present = ResourceSet::NONE;
         for (resource, guarded) in self.resources.iter_mut() {
             let Some(g) = guarded else { continue };
-            let numbers = Some((g.bounds, g.current, g.usage, g.split, g.thresholds));
+            let numbers = Some((g.bounds, g.current, g.usage, g.split, g.throttled, g.thresholds));
             changed |= g.seen != numbers;
             g.seen = numbers;
             present.insert(resource);
@@ -157,6 +176,13 @@ impl Subject {
     pub fn set_limit(&mut self, resource: Resource, limit: f64, rejudge: bool) -> bool {
         let Some(guarded) = &mut self.resources[resource] else { return false };
         let raised = guarded.counted().is_some_and(|before| limit > before);
+        if guarded.current != Some(limit) {
+            guarded.changed_at = guarded.judged_at;
+        }
+        if raised {
+            // What the old limit throttled says nothing of the new one.
+            guarded.throttled = guarded.throttled.map(|_| 0.0);
+        }
         guarded.current = Some(limit);
         guarded.refresh();
         let window = &mut guarded.window;

@@ -17,6 +17,10 @@ fn classic() -> Guardian {
     Guardian::new(Arc::new(RuleSet::compile(&Profile::Classic.rules())), 100.0, false)
 }
 
+fn responsive() -> Guardian {
+    Guardian::new(Arc::new(RuleSet::compile(&Profile::Responsive.rules())), 5.0, true)
+}
+
 fn rules(of: serde_json::Value) -> Arc<RuleSet> {
     let documents: Vec<Rule> = serde_json::from_value(of).unwrap();
     let set = RuleSet::compile(&documents);
@@ -162,6 +166,56 @@ fn early_is_refused_where_the_end_could_still_decide_otherwise() {
     assert_eq!((out.events.len(), cpu(&s).counts()), (0, (0.0, 0.0)));
 }
 
+#[test]
+fn a_limit_is_not_lowered_within_the_cooldown_after_a_change() {
+    let mut guardian = responsive().with_cooldown(4.0);
+    let mut s = subject(200.0);
+    assert_eq!(window(&mut guardian, &mut s, 0.0, 190.0).1, [100.0]);
+    let mut lowered = |ends: std::ops::Range<u32>, usage: f64| -> Vec<bool> {
+        ends.map(|end| !window(&mut guardian, &mut s, f64::from(end), usage).1.is_empty()).collect()
+    };
+    assert_eq!(lowered(1..5, 150.0), [false, false, false, true], "three windows would do, but the raise is too near");
+    assert_eq!(lowered(5..9, 60.0), [false, false, false, true], "and again after the lowering");
+    assert_eq!(window(&mut guardian, &mut s, 8.5, 400.0).1.first().map(|up| *up > 0.0), Some(true), "a raise never waits");
+}
+
+#[test]
+fn a_usage_that_the_limit_capped_is_no_low_demand() {
+    let mut guardian = responsive();
+    let mut s = subject(200.0);
+    cpu_mut(&mut s).throttled = Some(0.0);
+    assert_eq!(window(&mut guardian, &mut s, 0.0, 10.0).0, ["CpuUnderuse"]);
+    cpu_mut(&mut s).throttled = Some(1.0);
+    assert_eq!(window(&mut guardian, &mut s, 1.0, 10.0), (vec!["CpuBottleneck"], vec![100.0]), "and raised once, not for ever");
+    cpu_mut(&mut s).throttled = Some(0.0);
+    assert_eq!(window(&mut guardian, &mut s, 2.0, 260.0).0, [""; 0], "in the band of the new limit");
+}
+
+#[test]
+fn judging_and_planning_allocate_nothing() {
+    use crate::policy::scaler::ledger::{Entry, Ledger, Share};
+    use crate::policy::scaler::plan::{Plan, grant};
+
+    let mut guardian = responsive();
+    let (mut s, mut out, mut plan) = (subject(100.0), Judgement::default(), Plan::default());
+    let mut ledger = Ledger::default();
+    let share = Share { min: BOUNDS.min, max: BOUNDS.max, weight: 1.0 };
+    ledger.set(&s.name, Resource::Cpu, Entry::guarded(100.0, share));
+    let mut burst = |end: f64| {
+        let early = guardian.judge_early(&mut s, Resource::Cpu, 99.0, end, &mut out);
+        plan.refill(out.requests.drain(..), end, 60.0);
+        let to = grant(&plan.groups[0], &ledger)[0].writes();
+        s.next_window(CPU);
+        (early, to)
+    };
+    // The first ones make room for the events and the requests.
+    for end in 0..20 {
+        assert_eq!(burst(f64::from(end)), (true, Some(150.0)));
+    }
+    let allocated = allocation_counter::measure(|| assert_eq!(burst(20.0), (true, Some(150.0))));
+    assert_eq!(allocated.count_total, 0);
+}
+
 mod properties {
     use super::*;
     use proptest::prelude::*;
@@ -197,16 +251,19 @@ mod properties {
         (events, amounts)
     }
 
-    fn any_guardian() -> impl Strategy<Value = (Profile, bool, u32)> {
-        (prop_oneof![Just(Profile::Classic), Just(Profile::Responsive)], any::<bool>(), 1..4_u32)
+    /// Profile, rejudge, up events needed, cooldown in windows.
+    type Which = (Profile, bool, u32, u32);
+
+    fn any_guardian() -> impl Strategy<Value = Which> {
+        (prop_oneof![Just(Profile::Classic), Just(Profile::Responsive)], any::<bool>(), 1..4_u32, 0..6_u32)
     }
 
-    fn build((profile, rejudge, needed): (Profile, bool, u32)) -> Guardian {
+    fn build((profile, rejudge, needed, cooldown): Which) -> Guardian {
         let mut documents = profile.rules();
         for rule in documents.iter_mut().filter(|r| r.name == "CpuRescaleUp") {
             rule.rule = json!({ ">=": [{ "var": "events.scale.up" }, needed] });
         }
-        Guardian::new(Arc::new(RuleSet::compile(&documents)), 8.0, rejudge)
+        Guardian::new(Arc::new(RuleSet::compile(&documents)), 8.0, rejudge).with_cooldown(f64::from(cooldown))
     }
 
     proptest! {

@@ -21,6 +21,7 @@ pub(super) fn compile(documents: &[Document]) -> RuleSet {
         problems: Vec::new(),
         needs: Vec::new(),
         reads_cpu_split: false,
+        reads_throttling: false,
     };
     let mut wanted = Vec::new();
     for document in documents.iter().filter(|d| d.active) {
@@ -29,6 +30,7 @@ pub(super) fn compile(documents: &[Document]) -> RuleSet {
             "events" => event_rule(document, &set.engine).map(|(resource, rule)| {
                 let reads = Reads::of(&document.rule);
                 set.reads_cpu_split |= ["cpu.structure.cpu.user", "cpu.structure.cpu.kernel"].iter().any(|p| reads.touches(p));
+                set.reads_throttling |= reads.touches("cpu.structure.cpu.throttled");
                 set.events[resource].push(rule);
             }),
             "requests" => request_rule(document, &set.engine).map(|(resource, rule)| {

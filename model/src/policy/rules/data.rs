@@ -44,7 +44,8 @@ fn entry<'a>(resource: Resource, guarded: &Guarded, arena: &'a Bump) -> Option<D
         ],
         arena,
     );
-    let common = [
+    let mut fields = [("", DataValue::Null); 9];
+    let always = [
         ("max", number(bounds.max)),
         ("min", number(bounds.min)),
         ("current", number(current)),
@@ -52,14 +53,18 @@ fn entry<'a>(resource: Resource, guarded: &Guarded, arena: &'a Bump) -> Option<D
         ("guard", DataValue::Bool(true)),
         ("weight", number(bounds.weight)),
     ];
-    let structure = match guarded.split {
-        Some(split) => {
-            let [max, min, current, usage, guard, weight] = common;
-            let (user, kernel) = (("user", number(split.user)), ("kernel", number(split.kernel)));
-            object(&[max, min, current, usage, guard, weight, user, kernel], arena)
-        }
-        None => object(&common, arena),
-    };
+    let sampled = [
+        ("user", guarded.split.map(|split| split.user)),
+        ("kernel", guarded.split.map(|split| split.kernel)),
+        ("throttled", guarded.throttled),
+    ];
+    let sampled = sampled.into_iter().filter_map(|(key, value)| Some((key, number(value?))));
+    let mut count = 0;
+    for (place, field) in fields.iter_mut().zip(always.into_iter().chain(sampled)) {
+        *place = field;
+        count += 1;
+    }
+    let structure = object(&fields[..count], arena);
     let key = resource.key();
     Some(object(&[("limits", object(&[(key, limits)], arena)), ("structure", object(&[(key, structure)], arena))], arena))
 }

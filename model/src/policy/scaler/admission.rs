@@ -95,9 +95,7 @@ pub fn admit(applicant: Applicant<'_>, ledger: &Ledger) -> Result<Admission, Not
         return Err(NotAdmitted::MinSum { resource, min, others, host });
     }
     // What it holds already, as far as that is counted, is not free for others but is for itself.
-    let mut without = ledger.clone();
-    without.remove(structure);
-    let free = without.free_for(resource, disk).unwrap_or(f64::INFINITY);
+    let free = ledger.free_for(resource, disk, Some(structure)).unwrap_or(f64::INFINITY);
     let (limit, cause) = match current {
         Limit::Unlimited if free < min => return Err(NotAdmitted::NotEnoughFree { resource, min, free }),
         Limit::Unlimited => (max.min(free), Cause::FirstLimit),

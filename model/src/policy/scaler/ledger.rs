@@ -117,7 +117,7 @@ impl Ledger {
 
     /// The sum of the limits that count: of guarded containers, of the others too if they are reserved for.
     pub fn held(&self, resource: Resource) -> f64 {
-        self.sum(resource, |_| true)
+        self.sum(resource, |_, _| true)
     }
 
     /// The sum of the `min` of all guarded containers but one.
@@ -128,15 +128,16 @@ impl Ledger {
 
     /// What is free of a resource, never below 0; `None` where nothing bounds it.
     pub fn free(&self, resource: Resource) -> Option<f64> {
-        self.host_max[resource].map(|max| (max - self.held(resource)).max(0.0))
+        self.free_for(resource, None, None)
     }
 
     /// What is free for a container: of the host, and of its disk, of which reads and writes together take no more than the
-    /// larger of the two bandwidths.
-    pub fn free_for(&self, resource: Resource, disk: Option<&str>) -> Option<f64> {
-        let host = self.free(resource);
+    /// larger of the two bandwidths. What `but` holds counts as free.
+    pub fn free_for(&self, resource: Resource, disk: Option<&str>, but: Option<&str>) -> Option<f64> {
+        let others = |name: &str| but.is_none_or(|but| but != name);
+        let host = self.host_max[resource].map(|max| (max - self.sum(resource, |name, _| others(name))).max(0.0));
         let disk = disk.and_then(|name| Some((name, self.disks.get(name)?))).and_then(|(name, disk)| {
-            let held = |r| self.sum(r, |e| e.disk.as_deref() == Some(name));
+            let held = |r| self.sum(r, |holder, e| others(holder) && e.disk.as_deref() == Some(name));
             let (read, write) = (held(Resource::DiskRead), held(Resource::DiskWrite));
             let together = disk.max_read.max(disk.max_write) - read - write;
             match resource {
@@ -151,8 +152,11 @@ impl Ledger {
         }
     }
 
-    fn sum(&self, resource: Resource, which: impl Fn(&Entry) -> bool) -> f64 {
-        let counts = |e: &&Entry| (e.share.is_some() || self.reserve_unguarded) && which(e);
-        self.entries.values().filter_map(|e| e[resource].as_ref()).filter(counts).filter_map(|e| e.limit.amount()).sum()
+    fn sum(&self, resource: Resource, which: impl Fn(&str, &Entry) -> bool) -> f64 {
+        let entries = self.entries.iter().filter_map(|(name, e)| Some((name, e[resource].as_ref()?)));
+        entries
+            .filter(|(name, e)| (e.share.is_some() || self.reserve_unguarded) && which(name, e))
+            .filter_map(|(_, e)| e.limit.amount())
+            .sum()
     }
 }

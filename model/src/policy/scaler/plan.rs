@@ -19,6 +19,7 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// Not to be granted, and why.
     pub dropped: Vec<(Request, Dropped)>,
+    scratch: batches::Scratch,
 }
 
 /// Requests that are granted together.
@@ -144,7 +145,7 @@ fn together(requests: &[Request], ledger: &Ledger) -> SmallVec<[Grant; 2]> {
     while let Some(&first) = open.first() {
         let (same, others) = open.iter().copied().partition(|i| disk(&requests[*i]) == disk(&requests[first]));
         open = others;
-        let Some(free) = ledger.free_for(requests[first].resource, disk(&requests[first])) else { continue };
+        let Some(free) = ledger.free_for(requests[first].resource, disk(&requests[first]), None) else { continue };
         ration(&same, free, &targets, &mut grants);
     }
     grants

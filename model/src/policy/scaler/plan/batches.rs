@@ -1,56 +1,77 @@
 //! Dropping, deduplicating, ordering and grouping.
 
 use std::cmp::Ordering;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::{Dropped, Group, Plan, stage};
-use crate::policy::request::{Direction, Request};
+use crate::policy::request::{Direction, Field, Request};
 
 /// Sorts out requests: those older than `timeout` (s) at `now` (s) and those that a better one supersedes are dropped, the others
 /// ordered and grouped.
 pub fn batches(requests: impl IntoIterator<Item = Request>, now: f64, timeout: f64) -> Plan {
     let mut plan = Plan::default();
-    let mut kept: Vec<Request> = Vec::new();
-    for request in requests {
-        let age = now - request.timestamp;
-        if age > timeout {
-            plan.dropped.push((request, Dropped::TooOld { age, timeout }));
-            continue;
-        }
-        match kept.iter_mut().find(|k| same_change(k, &request)) {
-            None => kept.push(request),
-            Some(other) if is_better(&request, other) => {
-                plan.dropped.push((std::mem::replace(other, request), Dropped::Superseded));
-            }
-            Some(_) => plan.dropped.push((request, Dropped::Superseded)),
-        }
-    }
-    kept.sort_by(order);
-    while !kept.is_empty() {
-        let first = kept.remove(0);
-        if first.pair.is_some() {
-            match kept.iter().position(|other| is_pair(&first, other)) {
-                None => plan.dropped.push((first, Dropped::PairIncomplete)),
-                Some(at) => {
-                    let second = kept.remove(at);
-                    let pair = if first.direction() == Direction::Down { [first, second] } else { [second, first] };
-                    plan.groups.push(Group::Pair(pair));
-                }
-            }
-            continue;
-        }
-        match plan.groups.last_mut() {
-            Some(Group::Split(group)) if group.first().is_some_and(|g| belongs(g, &first)) => group.push(first),
-            _ => plan.groups.push(Group::Split(SmallVec::from_iter([first]))),
-        }
-    }
+    plan.refill(requests, now, timeout);
     plan
 }
 
-/// For the same structure, with the same action, field and pair.
-fn same_change(a: &Request, b: &Request) -> bool {
-    a.structure == b.structure && a.action() == b.action() && a.field == b.field && a.pair == b.pair
+/// What two requests must have in common for only one of them to be carried out: structure, action, field, pair.
+type Change = (Arc<str>, &'static str, Field, Option<Arc<str>>);
+
+/// Kept from plan to plan, so that a plan allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    kept: VecDeque<Request>,
+    places: HashMap<Change, usize>,
+}
+
+impl Plan {
+    /// As [`batches`], in place of what was planned before.
+    pub fn refill(&mut self, requests: impl IntoIterator<Item = Request>, now: f64, timeout: f64) {
+        let Self { groups, dropped, scratch: Scratch { kept, places } } = self;
+        groups.clear();
+        dropped.clear();
+        for request in requests {
+            let age = now - request.timestamp;
+            if age > timeout {
+                dropped.push((request, Dropped::TooOld { age, timeout }));
+                continue;
+            }
+            let change = (Arc::clone(&request.structure), request.action(), request.field, request.pair.clone());
+            match places.entry(change) {
+                Entry::Vacant(place) => {
+                    place.insert(kept.len());
+                    kept.push_back(request);
+                }
+                Entry::Occupied(place) => {
+                    let other = &mut kept[*place.get()];
+                    let worse = if is_better(&request, other) { std::mem::replace(other, request) } else { request };
+                    dropped.push((worse, Dropped::Superseded));
+                }
+            }
+        }
+        places.clear();
+        kept.make_contiguous().sort_by(order);
+        while let Some(first) = kept.pop_front() {
+            if first.pair.is_some() {
+                match kept.iter().position(|other| is_pair(&first, other)).and_then(|at| kept.remove(at)) {
+                    None => dropped.push((first, Dropped::PairIncomplete)),
+                    Some(second) => {
+                        let pair = if first.direction() == Direction::Down { [first, second] } else { [second, first] };
+                        groups.push(Group::Pair(pair));
+                    }
+                }
+                continue;
+            }
+            match groups.last_mut() {
+                Some(Group::Split(group)) if group.first().is_some_and(|g| belongs(g, &first)) => group.push(first),
+                _ => groups.push(Group::Split(SmallVec::from_iter([first]))),
+            }
+        }
+    }
 }
 
 fn is_better(new: &Request, old: &Request) -> bool {

@@ -15,7 +15,7 @@ pub(super) fn grant([gives, takes]: &[Request; 2], ledger: &Ledger) -> SmallVec<
         let Ok(target) = target else { return false };
         let need = target.to - target.from;
         let disk = after.entry(&grant.request.structure, grant.request.resource).and_then(|e| e.disk.clone());
-        let fits = need <= 0.0 || after.free_for(grant.request.resource, disk.as_deref()).is_none_or(|free| need <= free);
+        let fits = need <= 0.0 || after.free_for(grant.request.resource, disk.as_deref(), None).is_none_or(|free| need <= free);
         after.account(grant, target.to);
         fits && is_whole(grant, ledger)
     });
