@@ -21,7 +21,8 @@ const FONT: &str = "sans-serif";
 
 /// Text of that size, in px, from the left, or whichever side `hpos` says.
 pub(super) fn text(size: i32, color: RGBColor, hpos: HPos) -> TextStyle<'static> {
-    (FONT, size).into_font().color(&color).pos(Pos::new(hpos, VPos::Center))
+    // Without fonts the library takes a size for the height of a line.
+    (FONT, f64::from(size) * 1.24).into_font().color(&color).pos(Pos::new(hpos, VPos::Center))
 }
 
 /// Drawing errors, which are those of the file's writing, as ours.

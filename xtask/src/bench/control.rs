@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::ground::Ground;
-use super::strategy::{Bounds, Strategy};
+use super::strategy::{Bounds, Strategy, Tuned};
 use super::{Built, Row};
 use crate::repo;
 use measure::Meter;
@@ -57,6 +57,8 @@ pub(super) struct Options {
     /// control: write docs/control.svg also if this is no full run
     #[arg(long)]
     charts: bool,
+    #[command(flatten)]
+    pub(super) tuned: Tuned,
 }
 
 impl Options {
@@ -70,7 +72,7 @@ impl Options {
     }
 
     fn is_full(&self) -> bool {
-        self.only.is_empty() && self.under.is_empty() && self.seconds.is_none() && self.runs >= 10
+        self.only.is_empty() && self.under.is_empty() && self.seconds.is_none() && self.runs >= 10 && !self.tuned.is_any()
     }
 
     /// How often a workload is run without a limit and under the responsive profile.

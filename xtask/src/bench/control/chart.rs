@@ -59,7 +59,7 @@ fn multiple(area: &Area<'_>, workload: Workload, run: &Outcome) -> Result<()> {
     let mut chart = drawn(built)?;
     let mut mesh = chart.configure_mesh();
     mesh.disable_x_mesh().light_line_style(WHITE).bold_line_style(GRID).axis_style(FAINT).x_labels(5).y_labels(5);
-    mesh.label_style(("sans-serif", 11).into_font().color(&FAINT));
+    mesh.label_style(("sans-serif", 13.6).into_font().color(&FAINT));
     drawn(mesh.x_label_formatter(&|at| format!("{at:.0} s")).y_label_formatter(&|shares| format!("{shares:.0}")).draw())?;
     let mut usage = Vec::new();
     for (n, shares) in (0_u32..).zip(run.measured.usage()) {
