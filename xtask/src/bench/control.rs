@@ -41,6 +41,7 @@ const BOUNDS: Bounds = Bounds { min: 10.0, max: 200.0 };
 
 /// How much of the control bench is run.
 #[derive(clap::Args, Clone)]
+#[group(id = "control")]
 pub(super) struct Options {
     /// control: pairs of runs without a limit and under the responsive profile, for the web server and the compile job
     #[arg(long, default_value_t = 10, value_name = "N")]
