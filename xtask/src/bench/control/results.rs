@@ -191,3 +191,48 @@ impl Results {
         rows
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::control::measure::Sample;
+    use crate::bench::row;
+    use crate::bench::strategy::Throttled;
+
+    /// 10 s at `usage` under `limit`, in shares.
+    fn run(workload: Workload, strategy: Strategy, (usage, limit): (f64, f64), p99_ms: f64) -> Outcome {
+        let samples = [(0.0, 0.0), (10.0, usage / 10.0)].map(|(at, used)| Sample { at, used, limit }).to_vec();
+        let throttled = Throttled { periods: 3, seconds: 0.01 };
+        let measured = Measured { began: 0.0, samples, throttled };
+        Outcome { workload, strategy, measured, said: Said { p50_ms: 1.0, p99_ms, done: 1.0 } }
+    }
+
+    fn value(rows: &[Row], what: &str) -> (String, String) {
+        let row = &row::json(rows)[what];
+        (format!("{:.3}", row["value"].as_f64().unwrap_or(f64::NAN)), row["limit"].to_string())
+    }
+
+    #[test]
+    fn pairs_are_told_from_noise_and_workloads_are_pooled_once() {
+        let mut results = Results::default();
+        for (free, ours) in [(10.0, 12.0), (14.0, 13.0), (11.0, 12.5)] {
+            results.push(run(Workload::Web, Strategy::NoLimit, (40.0, 200.0), free));
+            results.push(run(Workload::Web, Strategy::Responsive, (40.0, 50.0), ours));
+        }
+        for kind in ["square", "spikes"] {
+            let limit = if kind == "square" { 150.0 } else { 1000.0 };
+            results.push(run(Workload::Shape(kind), Strategy::NoLimit, (100.0, 200.0), 8.0));
+            results.push(run(Workload::Shape(kind), Strategy::Responsive, (100.0, limit), 8.0));
+        }
+        let rows = results.rows();
+        // (40 + 100) of (50 + 150), however often the web server was run.
+        let pooled = value(&rows, "responsive: utilization, pooled without the spikes");
+        assert_eq!(pooled, ("0.700".into(), "0.8".into()));
+        // 0.03 s of 24 s of CPU time.
+        assert_eq!(value(&rows, "responsive: throttled over used time, pooled").0, "0.125");
+        // Runs without a limit are 4 and 3 apart; the medians are 12.5 and 11.
+        let worse = value(&rows, "web: p99 latency, responsive over no limit");
+        assert_eq!(worse, ("1.500".into(), "3.5".into()));
+        assert_eq!(results.all_strategies(), [Strategy::NoLimit, Strategy::Responsive]);
+    }
+}

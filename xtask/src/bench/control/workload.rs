@@ -66,7 +66,7 @@ impl Workload {
     /// How long it runs if nothing else is asked for; the compile job: about.
     pub(super) fn seconds(self) -> u32 {
         match self {
-            Self::Shape(_) => 24,
+            Self::Shape(_) => 20,
             Self::Web => 60,
             Self::Compile => 8,
         }
