@@ -42,7 +42,7 @@ pub(super) struct Bar {
 /// Bars to the right with names before and values after them. `end`: the value at the right border; longer ones are cut there.
 pub(super) fn bars(area: &Area<'_>, title: &str, bars: &[Bar], end: f64) -> Result<()> {
     const NAMES: i32 = 96;
-    const LABELS: i32 = 64;
+    const LABELS: i32 = 72;
     let (width, height) = area.dim_in_pixel();
     let (width, height) = (i32::try_from(width)?, i32::try_from(height)?);
     drawn(area.draw_text(title, &text(14, INK, HPos::Left), (4, 12)))?;

@@ -174,6 +174,8 @@ impl Results {
             return Vec::new();
         }
         let noise = median(free.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect());
+        // In whole us.
+        let noise = (noise * 1e3).round() / 1e3;
         let (free, ours) = (median(free), median(ours));
         let what = if workload == Workload::Compile { "run time" } else { "p99 latency" };
         let name = workload.name();

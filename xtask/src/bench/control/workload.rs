@@ -20,6 +20,9 @@ const SEED: u32 = 1;
 /// What is compiled: dependencies that the workspace's lock file names, with all that they need.
 const COMPILED: &str = "serde_json";
 
+/// Cargo's `--jobs`: left to itself it takes as many as the CPU quota at its start leaves it, and keeps to that.
+const JOBS: &str = "2";
+
 /// A load, alone in its container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Workload {
@@ -101,7 +104,7 @@ impl Workload {
                 let mut shell = Command::new("sh");
                 shell.args(["-c", "read -r line && exec \"$0\" \"$@\""]).arg(cargo.get_program()).current_dir(repo::root());
                 shell
-                    .args(["build", "--offline", "--locked", "--quiet", "--package", COMPILED, "--target-dir"])
+                    .args(["build", "--offline", "--locked", "--quiet", "--jobs", JOBS, "--package", COMPILED, "--target-dir"])
                     .arg(target.path());
                 let running = container.run(shell.stdin(Stdio::piped()).stdout(Stdio::null()))?;
                 Ok(Load::Compile { running, _target: target })
