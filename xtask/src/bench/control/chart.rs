@@ -105,7 +105,9 @@ fn comparison(area: &Area<'_>, results: &Results) -> Result<()> {
     if results.workloads().contains(&Workload::Web) {
         let p99 = |name: &str| Some(results.cell(Workload::Web, name).p99_ms).filter(|ms| ms.is_finite());
         let mut latency = row(&p99, &|ms| if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1e3) });
-        latency.iter_mut().for_each(|bar| bar.value = bar.value.max(1.0).log10());
+        for bar in &mut latency {
+            bar.value = bar.value.max(1.0).log10();
+        }
         let most = latency.iter().map(|bar| bar.value).fold(1.0, f64::max);
         bars(&panels[2], "Web server, p99 latency (logarithmic)", &latency, most)?;
     }
