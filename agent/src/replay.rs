@@ -47,7 +47,7 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub rejudge: bool,
     /// For how long after a change a limit is not lowered
-    #[arg(long, default_value = "0s", value_parser = seconds)]
+    #[arg(long, default_value = "0", value_parser = seconds_or_none)]
     pub cooldown: f64,
     /// Limits never move
     #[arg(long)]
@@ -109,6 +109,11 @@ fn warn_of(name: &str, rules: &RuleSet, args: &ReplayArgs) {
     }
 }
 
+/// As [`seconds`], or 0.
+fn seconds_or_none(text: &str) -> Result<f64, String> {
+    if text.trim_end_matches(['s', 'm']) == "0" { Ok(0.0) } else { seconds(text) }
+}
+
 /// A length of time: `100ms`, `10s`, `2m`, `1h`, or plain seconds.
 fn seconds(text: &str) -> Result<f64, String> {
     let wrong = || format!("{text:?} is no length of time, expected for example 10s, 100ms, 0.1 or 2m, above 0");
@@ -126,13 +131,14 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::seconds;
+    use super::{seconds, seconds_or_none};
 
     #[test]
     fn lengths_of_time() {
         assert_eq!(seconds("10s"), Ok(10.0));
         assert_eq!(seconds("100ms"), Ok(0.1));
         assert_eq!(seconds("0.5"), Ok(0.5));
+        assert_eq!(["0", "0s", "0ms", "2s"].map(seconds_or_none), [Ok(0.0), Ok(0.0), Ok(0.0), Ok(2.0)]);
         assert_eq!(seconds("2m"), Ok(120.0));
         for wrong in ["", "s", "0s", "-1s", "10 parsecs", "1e999"] {
             assert!(seconds(wrong).is_err(), "{wrong:?}");
