@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use headroom_model::resource::{PerResource, Resource};
 use nix::fcntl::Flock;
 
-use crate::api::{ApiState, DecisionLog, Listeners};
+use crate::api::{ApiState, DecisionLog, Doors, Listeners};
 use crate::cgroup::Hierarchies;
 use crate::config::Config;
 use crate::containers::watch;
@@ -46,10 +46,11 @@ pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     };
     let address = listeners.tcp_address();
     tracing::info!(?address, socket = ?config.api.socket, "headroom-agent is up");
-    let served = runtime.block_on(listeners.serve(state, signals::until_told(config_path, &handle, agent.hotplug.as_ref())));
+    let reloads = signals::Reloads { config_path, running: config, doors: listeners.doors() };
+    runtime.block_on(listeners.serve(state, signals::until_told(reloads, &handle, agent.hotplug.as_ref())));
     agent.stop(&handle)?;
     runtime.shutdown_background();
-    Ok(served?)
+    Ok(())
 }
 
 /// The threads that do the work.
@@ -181,11 +182,12 @@ pub fn check_config(path: &Path) -> Result<Option<SourceKind>, String> {
     rules::load(path).map(|settings| settings.config.sampler.source).map_err(|e| format!("{e:#}"))
 }
 
-/// Reads a configuration for a reload: the parts that a running agent cannot change are named.
-fn reload(path: &Path, running: &Config) -> Result<Settings> {
-    let settings = rules::load(path)?;
-    for what in running.fixed_differences(&settings.config) {
-        tracing::warn!("{what} changed: that takes a restart");
+/// Reads a configuration for a reload, and lets in by it whom it says. What a running agent cannot change stays as it is, and is named.
+fn reload(path: &Path, running: &Config, doors: &Doors) -> Result<Settings> {
+    let mut settings = rules::load(path)?;
+    for key in settings.config.hold_fixed(running) {
+        tracing::warn!("{key} changed: that takes a restart, and stays as it is until then");
     }
+    doors.set(&settings.config.api)?;
     Ok(settings)
 }

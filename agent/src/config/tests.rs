@@ -225,6 +225,22 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn what_cannot_change_stays_as_it_runs_however_often_it_is_read() {
+    let running = parse("host.name = \"host0\"\nagent.state_dir = \"/a\"");
+    for _ in 0..2 {
+        let mut new = parse(
+            "host = { name = \"other\", max.cpu = 100 }\nagent.state_dir = \"/a\"\napi = { listen = \"off\", open_writes = true }\n\
+             discovery = { rescan = 1, pattern = [{ path = \"(?<name>.)\" }] }",
+        );
+        assert_eq!(new.hold_fixed(&running), ["host.name", "[[discovery.pattern]]", "discovery.rescan", "api.listen"]);
+        assert_eq!((new.host.name.as_str(), new.api.listen), ("host0", running.api.listen));
+        assert!(new.discovery.patterns.is_empty() && new.discovery.rescan == running.discovery.rescan);
+        assert_eq!((new.host.max[Resource::Cpu], new.api.open_writes), (Some(100.0), true), "the rest is taken over");
+    }
+    assert_eq!(parse("host.name = \"host0\"\nagent.state_dir = \"/a\"").hold_fixed(&running), [""; 0]);
+}
+
+#[test]
 fn a_millisecond_of_quota_is_the_least() {
     for (period, least) in [("100ms", 1.0), ("20ms", 5.0), ("1s", 0.1)] {
         let scaler = parse(&format!("scaler.period = \"{period}\"")).scaler;

@@ -83,7 +83,7 @@ fn where_no_agent_answers_every_place_is_named() {
     let config = directory.path().join("agent.toml");
     std::fs::write(&config, format!("api = {{ socket = \"{}\", listen = \"{}\" }}", server.socket.display(), server.tcp))
         .unwrap();
-    server.end().unwrap();
+    server.end();
     let error = asked(&StatusArgs { config: Some(config.clone()), ..StatusArgs::default() }).unwrap_err();
     assert!(error.starts_with("no agent answers:"), "{error}");
     for part in [&server.socket.display().to_string(), &format!("http://{}: ", server.tcp), "Is it running?"] {
