@@ -6,6 +6,7 @@ mod claim;
 mod entry;
 mod journal;
 mod latency;
+mod pinned;
 mod publish;
 mod readings;
 mod recorder;

@@ -183,7 +183,7 @@ pub struct Decision {
     pub structure: String,
     /// Which resource: its key.
     pub resource: headroom_model::resource::Resource,
-    /// `CpuRescaleUp`, .. or `Reassert`, `Restore`, `FirstLimit`, `Api`.
+    /// `CpuRescaleUp`, .. or `Reassert`, `Adopt`, `Restore`, `FirstLimit`, `Pin`, `Unpin`, `Api`.
     pub action: String,
     /// The rule or the cause, and the numbers that it was judged by: why.
     pub why: String,
