@@ -43,7 +43,7 @@ pub enum Command {
     Report(Report),
     /// From the REST interface: limits that a person or a program sets.
     Write(ContainerWrite),
-    /// Somebody looks at one container: its limits are read, and shown, before this is answered.
+    /// Somebody looks at one container: its limits are read, and everything that is known by now is shown, before this is answered.
     Look {
         /// Its name.
         name: String,

@@ -5,12 +5,16 @@ mod signals;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use headroom_model::resource::{PerResource, Resource};
 use nix::fcntl::Flock;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use crate::api::command::ControlHandle as _;
 use crate::api::{ApiState, DecisionLog, Doors, Listeners};
 use crate::cgroup::Hierarchies;
 use crate::config::Config;
@@ -18,7 +22,7 @@ use crate::containers::watch;
 use crate::control::{self, Command, Handle, HostFacts, Inbox, Journal, Parts, Settings};
 use crate::host;
 use crate::sampler::SourceKind;
-use crate::sampler::meter::Meter;
+use crate::sampler::meter::{Ask, Meter};
 use crate::sampler::select::{Selected, select};
 use crate::scaler::originals::{Originals, Record};
 use crate::scaler::writer::Writer;
@@ -26,6 +30,9 @@ use crate::status::{Counters, HostStatus, Snapshot};
 
 /// Decisions that are kept for people.
 const DECISIONS: usize = 1000;
+
+/// The agent is said to be up when it has seen the containers that are there, or when that takes longer than this.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 /// Runs the agent until it is told to end. Usage is recorded in the directory `record`, if one is given.
 pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
@@ -37,17 +44,20 @@ pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     let listeners = runtime.block_on(Listeners::bind(&config.api))?;
     let decisions = Arc::new(DecisionLog::new(DECISIONS));
     let (handle, inbox) = control::queue()?;
-    let agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions), record)?;
+    let mut agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions), record)?;
     let state = ApiState {
         snapshot: Arc::clone(&agent.published),
         control: Arc::new(handle.clone()),
         decisions,
         least_cpu: config.scaler.least_cpu(),
     };
-    let address = listeners.tcp_address();
-    tracing::info!(?address, socket = ?config.api.socket, "headroom-agent is up");
+    let (address, socket, looked) = (listeners.tcp_address(), config.api.socket.clone(), agent.looked.take());
+    let up = async {
+        first_look(looked, &handle).await;
+        tracing::info!(?address, ?socket, "headroom-agent is up");
+    };
     let reloads = signals::Reloads { config_path, running: config, doors: listeners.doors() };
-    runtime.block_on(listeners.serve(state, signals::until_told(reloads, &handle, agent.hotplug.as_ref())));
+    runtime.block_on(listeners.serve(state, signals::until_told(up, reloads, &handle, agent.hotplug.as_ref())));
     agent.stop(&handle)?;
     runtime.shutdown_background();
     Ok(())
@@ -59,6 +69,8 @@ struct Agent {
     control: std::thread::JoinHandle<Result<()>>,
     watcher: watch::Watcher,
     hotplug: Option<host::cpus::Hotplug>,
+    /// The control loop has been told of every container that was there.
+    looked: Option<oneshot::Receiver<()>>,
     /// Nobody else works on the state directory meanwhile.
     _alone: Flock<std::fs::File>,
 }
@@ -112,13 +124,15 @@ impl Agent {
         };
         let watcher =
             watch::spawn(hierarchies.cpu_root(), search, found, Box::new(|| {})).context("cannot look for containers")?;
+        let (done, looked) = oneshot::channel();
+        meter.ask(Ask::CatchUp(done));
         let journal = Journal::spawn(decisions, record).context("cannot record usage")?;
 
         let source_reason: Option<Arc<str>> = reason.map(Into::into);
         let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host, source.kind(), source_reason.clone())));
         let parts = Parts { settings, host, source, source_reason, originals: records, writer, meter, journal };
         let control = control::spawn(parts, inbox, Arc::clone(&published))?;
-        Ok(Self { published, control, watcher, hotplug: Some(hotplug), _alone: alone })
+        Ok(Self { published, control, watcher, hotplug: Some(hotplug), looked: Some(looked), _alone: alone })
     }
 
     fn stop(self, handle: &Handle) -> Result<()> {
@@ -130,6 +144,20 @@ impl Agent {
             Ok(result) => result.context("the control loop failed"),
             Err(_) => anyhow::bail!("the control loop panicked; guarded limits stay as they are (see `headroom-agent release`)"),
         }
+    }
+}
+
+/// Until every container that was there at the start is shown.
+async fn first_look(looked: Option<oneshot::Receiver<()>>, handle: &Handle) {
+    let shown = async {
+        if let Some(looked) = looked {
+            looked.await.ok();
+        }
+        // Commands are obeyed in order: this comes after the news of all of them.
+        handle.look("").await.ok();
+    };
+    if timeout(LONGEST_LOOK, shown).await.is_err() {
+        tracing::warn!("the first look at the containers takes longer than {LONGEST_LOOK:?}; it goes on");
     }
 }
 

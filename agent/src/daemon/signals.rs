@@ -25,8 +25,14 @@ pub(super) struct Reloads<'a> {
     pub(super) doors: Doors,
 }
 
-/// Serves signals, hotplug and the watchdog until SIGTERM or SIGINT, or until the control loop has ended.
-pub(super) async fn until_told(mut reloads: Reloads<'_>, handle: &Handle, hotplug: Option<&host::cpus::Hotplug>) {
+/// Serves signals, hotplug and the watchdog until SIGTERM or SIGINT, or until the control loop has ended. The service manager is told
+/// that the agent is ready when `up` is.
+pub(super) async fn until_told(
+    up: impl Future<Output = ()>,
+    mut reloads: Reloads<'_>,
+    handle: &Handle,
+    hotplug: Option<&host::cpus::Hotplug>,
+) {
     let (Some(mut terminate), Some(mut interrupt), Some(mut hangup)) =
         (listen(SignalKind::terminate()), listen(SignalKind::interrupt()), listen(SignalKind::hangup()))
     else {
@@ -39,9 +45,13 @@ pub(super) async fn until_told(mut reloads: Reloads<'_>, handle: &Handle, hotplu
     let mut alive = interval(watchdog.map_or(HOTPLUG, |limit| limit / 4));
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (answer, answered) = crossbeam_channel::bounded(1);
-    notify(&[NotifyState::Ready]);
+    let (mut up, mut is_up) = (std::pin::pin!(up), false);
     loop {
         tokio::select! {
+            () = &mut up, if !is_up => {
+                is_up = true;
+                notify(&[NotifyState::Ready]);
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
