@@ -2,6 +2,7 @@
 
 mod container;
 mod error;
+mod file;
 mod kinds;
 mod load;
 mod reader;
@@ -144,10 +145,7 @@ impl Guardian {
     /// The text of the rules file, where one is named, with its path.
     pub fn rules_text(&self) -> Result<Option<(&std::path::Path, String)>, ConfigError> {
         let Some(file) = &self.rules else { return Ok(None) };
-        match std::fs::read_to_string(file) {
-            Ok(text) => Ok(Some((file, text))),
-            Err(source) => Err(ConfigError::Unreadable { file: file.clone(), source }),
-        }
+        Ok(Some((file, file::read("rules file", file)?)))
     }
 }
 

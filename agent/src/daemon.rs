@@ -205,9 +205,9 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// For `check`: whether a configuration and the rules it names would do, and the source that it forces.
-pub fn check_config(path: &Path) -> Result<Option<SourceKind>, String> {
-    rules::load(path).map(|settings| settings.config.sampler.source).map_err(|e| format!("{e:#}"))
+/// For `check`: a configuration that would do, with the rules it names, or what is wrong with them.
+pub fn check_config(path: &Path) -> Result<Config, String> {
+    rules::load(path).map(|settings| settings.config).map_err(|e| format!("{e:#}"))
 }
 
 /// Reads a configuration for a reload, and lets in by it whom it says. What a running agent cannot change stays as it is, and is named.

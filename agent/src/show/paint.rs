@@ -41,7 +41,11 @@ impl Paint {
 /// What a terminal shows and does not obey: names come from elsewhere. Letters that take no room could hide something or turn the
 /// line round, and are let through only as accents.
 pub(super) fn safe(text: &str) -> String {
-    let is_shown = |c: char| c.width().is_some_and(|width| width > 0) || matches!(c, '\u{300}'..='\u{36f}');
+    let is_shown = |c: char| match c {
+        '\u{2028}' | '\u{2029}' => false,
+        '\u{300}'..='\u{36f}' => true,
+        _ => c.width().is_some_and(|width| width > 0),
+    };
     text.chars().map(|c| if is_shown(c) { c } else { '?' }).collect()
 }
 

@@ -1,5 +1,6 @@
 //! `status` against a real server.
 
+use headroom_agent::check::places::{Listening, Places};
 use headroom_agent::show::{StatusArgs, ask, table};
 use headroom_agent::status::GuardMode;
 use headroom_model::limit::Limit;
@@ -103,4 +104,18 @@ fn where_no_agent_answers_every_place_is_named() {
     std::fs::write(&config, "api = { socket = \"off\", listen = \"off\" }").unwrap();
     let error = asked(&StatusArgs { config: Some(config), ..StatusArgs::default() }).unwrap_err();
     assert!(error.contains("api.listen"), "{error}");
+}
+
+#[test]
+fn check_knows_an_agent_that_runs_already() {
+    let server = Server::open();
+    let text = format!(
+        "agent.state_dir = {:?}\napi = {{ listen = \"{}\", socket = {:?} }}",
+        server.directory.path(),
+        server.tcp,
+        server.socket
+    );
+    let config = headroom_agent::config::Config::parse(&text, "agent.toml").unwrap();
+    let places = Places::try_out(&config);
+    assert_eq!((places.listen.unwrap().1, places.socket.unwrap().1), (Listening::Agent, Listening::Agent));
 }
