@@ -47,8 +47,6 @@ pub struct ApiState {
     pub control: Arc<dyn ControlHandle>,
     /// The decisions of late.
     pub decisions: Arc<DecisionLog>,
-    /// [`crate::config::Scaler::least_cpu`].
-    pub least_cpu: f64,
 }
 
 /// The whole API, behind one listener's door.

@@ -45,12 +45,7 @@ pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     let decisions = Arc::new(DecisionLog::new(DECISIONS));
     let (handle, inbox) = control::queue()?;
     let mut agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions), record)?;
-    let state = ApiState {
-        snapshot: Arc::clone(&agent.published),
-        control: Arc::new(handle.clone()),
-        decisions,
-        least_cpu: config.scaler.least_cpu(),
-    };
+    let state = ApiState { snapshot: Arc::clone(&agent.published), control: Arc::new(handle.clone()), decisions };
     let (address, socket, looked) = (listeners.tcp_address(), config.api.socket.clone(), agent.looked.take());
     let up = async {
         first_look(looked, &handle).await;
@@ -184,6 +179,7 @@ fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source
             topology: Arc::clone(&host.topology),
             max: PerResource::default(),
             free: PerResource::default(),
+            least_cpu: settings.config.scaler.least_cpu(),
             source,
             source_reason,
             guardian_active: settings.config.guardian.active,

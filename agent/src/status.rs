@@ -42,6 +42,8 @@ pub struct HostStatus {
     pub max: PerResource<Option<f64>>,
     /// What of it is free, never below 0.
     pub free: PerResource<Option<f64>>,
+    /// The least CPU limit that the kernel takes with the period that is configured, in shares.
+    pub least_cpu: f64,
     /// Who counts CPU time.
     pub source: SourceKind,
     /// Why it is not eBPF, where that was wanted.

@@ -16,7 +16,7 @@ use super::ApiState;
 use super::command::ContainerWrite;
 use super::document::Document;
 use super::error::{ApiError, json};
-use super::put::{Bounds, changes};
+use super::put::changes;
 use crate::status::{ContainerStatus, Snapshot};
 
 /// Longer than any write takes; lowering memory reclaims for seconds.
@@ -77,7 +77,7 @@ pub(super) async fn put(State(state): State<ApiState>, name: Name, body: Result<
     let Body(body) = body?;
     let snapshot = state.snapshot.load_full();
     let status = find(&snapshot, &name)?;
-    let mut changes = changes(&body, Bounds { host: &snapshot.host, least_cpu: state.least_cpu })?;
+    let mut changes = changes(&body, &snapshot.host)?;
     // What was got is put back with its -1 for what this container does not have at all.
     changes.retain(|change| change.lifts().is_none_or(|resource| status.resources[resource].is_some()));
     if !changes.is_empty() {

@@ -64,9 +64,9 @@ impl Page {
         let count = |standing| view.containers.iter().filter(|c| c.standing() == standing).count();
         let mut headline = format!("{}: {} of {} containers guarded", host.name, count(Standing::Guarded), view.containers.len());
         for (standing, word) in [(Standing::Advised, "advised"), (Standing::Refused, "refused")] {
-            match count(standing) {
-                0 => {}
-                n => headline += &format!(", {n} {word}"),
+            let count = count(standing);
+            if count > 0 {
+                headline.extend([", ", &count.to_string(), " ", word]);
             }
         }
         self.tuned(Tone::Heading, &cut(&headline, WIDTH));

@@ -40,6 +40,7 @@ pub(crate) fn host() -> HostStatus {
         topology: Arc::new(topology),
         max: amounts(500.0, 8192.0),
         free: amounts(300.0, 4096.0),
+        least_cpu: 1.0,
         source: SourceKind::Ebpf,
         source_reason: None,
         guardian_active: true,
@@ -252,7 +253,7 @@ impl Server {
         let control =
             Arc::new(Control { snapshot: Arc::clone(&snapshot), script: Mutex::new(Script::Obey), seen: Mutex::default() });
         let decisions = Arc::new(DecisionLog::new(100));
-        let state = ApiState { snapshot, control: control.clone(), decisions: decisions.clone(), least_cpu: 1.0 };
+        let state = ApiState { snapshot, control: control.clone(), decisions: decisions.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listeners = runtime.block_on(Listeners::bind(api)).unwrap();
         let (tcp, doors) = (listeners.tcp_address().unwrap(), listeners.doors());

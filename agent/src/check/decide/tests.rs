@@ -134,7 +134,7 @@ fn what_makes_it_less_good_does_not_stop_it() {
     assert_eq!(lacking(|facts, _| no_memory(facts)), less("cgroups"));
 }
 
-fn configured(source: Option<SourceKind>, change: impl FnOnce(&mut Places)) -> Option<(PathBuf, Result<Configured, String>)> {
+fn configured(source: Option<SourceKind>, change: impl FnOnce(&mut Places)) -> (PathBuf, Result<Configured, String>) {
     let mut places = Places {
         state_dir: ("/var/lib/headroom".into(), Ok(())),
         token: Some(("/etc/headroom/token".into(), Ok(()))),
@@ -142,12 +142,12 @@ fn configured(source: Option<SourceKind>, change: impl FnOnce(&mut Places)) -> O
         socket: Some(("/run/headroom/agent.sock".into(), Listening::Free)),
     };
     change(&mut places);
-    Some(("agent.toml".into(), Ok(Configured { source, places })))
+    ("agent.toml".into(), Ok(Configured { source, places }))
 }
 
 #[test]
 fn the_configuration_is_checked_and_may_force_a_source() {
-    let config = |source| configured(source, |_| {});
+    let config = |source| Some(configured(source, |_| {}));
     let bad = |subject| (vec![(subject, Level::Bad)], Outcome::No);
     assert_eq!(lacking(|_, tried| tried.config = config(None)), (vec![], Outcome::Ebpf));
     let wrong = Some(("agent.toml".into(), Err("line 3: unknown key".into())));
@@ -163,14 +163,17 @@ fn the_configuration_is_checked_and_may_force_a_source() {
 
 #[test]
 fn the_places_of_the_configuration_have_to_do() {
-    let places = |change: fn(&mut Places)| lacking(|_, tried| tried.config = configured(None, change));
+    let places = |change: fn(&mut Places)| lacking(|_, tried| tried.config = Some(configured(None, change)));
     let bad = |subject| (vec![(subject, Level::Bad)], Outcome::No);
     let taken = || Listening::Not("something else listens there".into());
     assert_eq!(places(|places| places.state_dir.1 = Err("/var: is no directory".into())), bad("state dir"));
     assert_eq!(places(|places| places.token = Some(("/t".into(), Err("too short".into())))), bad("token"));
-    assert_eq!(lacking(|_, tried| tried.config = configured(None, |p| p.listen.as_mut().unwrap().1 = taken())), bad("API port"));
     assert_eq!(
-        lacking(|_, tried| tried.config = configured(None, |p| p.socket.as_mut().unwrap().1 = taken())),
+        lacking(|_, tried| tried.config = Some(configured(None, |p| p.listen.as_mut().unwrap().1 = taken()))),
+        bad("API port")
+    );
+    assert_eq!(
+        lacking(|_, tried| tried.config = Some(configured(None, |p| p.socket.as_mut().unwrap().1 = taken()))),
         bad("API socket")
     );
     let runs_already = |places: &mut Places| {
