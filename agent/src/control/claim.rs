@@ -62,7 +62,13 @@ impl State {
                 }
                 self.admit(id);
             }
-            GuardMode::On => self.claim(id),
+            GuardMode::On => {
+                // What was decided on paper is not what stands.
+                if was_advised {
+                    self.unguard(id);
+                }
+                self.claim(id);
+            }
         }
     }
 

@@ -108,4 +108,9 @@ fn advice_outlives_a_reload() {
     agent.signal(nix::sys::signal::Signal::SIGHUP);
     agent.until("it is within its bounds", |agent| paper(agent) == Some(60.0));
     assert_eq!(shares(&cont0), Some(100.0));
+    // Guarding begins at what really stands, not at what was on paper.
+    config.guard_nothing().guard("cont0", "true", [60, 100, 10]).write();
+    agent.signal(nix::sys::signal::Signal::SIGHUP);
+    agent.until_guarded("cont0");
+    assert_eq!((paper(&agent), shares(&cont0)), (Some(100.0), Some(100.0)));
 }
