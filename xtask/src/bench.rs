@@ -73,7 +73,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     let mut all = Vec::new();
     for (name, bench) in BENCHES {
-        let wanted = if args.names.is_empty() { ![reaction::NAME, control::NAME].contains(&name) } else { args.names.iter().any(|wanted| wanted == name) };
+        let wanted = if args.names.is_empty() {
+            ![reaction::NAME, control::NAME].contains(&name)
+        } else {
+            args.names.iter().any(|wanted| wanted == name)
+        };
         if !wanted {
             continue;
         }
@@ -101,7 +105,12 @@ fn build(args: &Args) -> Result<Built> {
         .find(|path| path.ends_with("headroom-agent"));
     let agent = executable.context("cargo did not say where it put headroom-agent")?;
     let release = agent.parent().context("the agent is in no directory")?.to_owned();
-    Ok(Built { release, results: repo::root().join("target/bench"), control: args.control.clone(), reaction: args.reaction.clone() })
+    Ok(Built {
+        release,
+        results: repo::root().join("target/bench"),
+        control: args.control.clone(),
+        reaction: args.reaction.clone(),
+    })
 }
 
 fn write(path: &Path, rows: &[Row]) -> Result<()> {

@@ -43,13 +43,7 @@ pub(super) fn at_windows_ends(built: &Built, limit: f64, threads: u32, count: us
     Ok(cell)
 }
 
-fn run(
-    built: &Built,
-    settings: &str,
-    name: &str,
-    (limit, threads, count): (f64, u32, usize),
-    busy: bool,
-) -> Result<Cell> {
+fn run(built: &Built, settings: &str, name: &str, (limit, threads, count): (f64, u32, usize), busy: bool) -> Result<Cell> {
     eprintln!("bench: reaction: {name}, {threads} burning from {limit} shares");
     let ground = Ground::new()?;
     let mut containers = Vec::new();

@@ -46,8 +46,7 @@ fn draw_on(text: &mut String, cells: &[Cell]) -> Result<(), Box<dyn std::error::
         .x_label_formatter(&|ms| time(*ms))
         .y_label_formatter(&|percent| format!("{percent:.0}%"))
         .draw()?;
-    let colours =
-        [RGBColor(220, 38, 38), RGBColor(245, 158, 11), RGBColor(37, 99, 235), RGBColor(107, 114, 128)];
+    let colours = [RGBColor(220, 38, 38), RGBColor(245, 158, 11), RGBColor(37, 99, 235), RGBColor(107, 114, 128)];
     for (n, cell) in cells.iter().enumerate() {
         let colour = colours[n / 2 % colours.len()];
         let style = ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: if cell.threads == 1 { 3 } else { 1 } };
