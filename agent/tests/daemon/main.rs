@@ -16,4 +16,5 @@ mod phases;
 mod pinning;
 mod recorded;
 mod rest;
+mod storm;
 mod untouched;
