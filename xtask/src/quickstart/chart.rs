@@ -158,7 +158,7 @@ fn legend(out: &mut String) {
         ("lower: below it, lower", LOWER, "1.5", "4 3"),
         ("usage", USAGE, "2", ""),
     ];
-    for ((name, colour, width, dashes), left) in entries.into_iter().zip([470.0, 552.0, 718.0, 884.0]) {
+    for ((name, colour, width, dashes), left) in entries.into_iter().zip([440.0, 520.0, 690.0, 862.0]) {
         add(
             out,
             format_args!(
