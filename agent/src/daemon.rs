@@ -37,7 +37,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(10);
 /// Runs the agent until it is told to end. Usage is recorded in the directory `record`, if one is given.
 pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     let settings = rules::load(config_path)?;
-    raise_descriptor_limit();
+    raise_descriptor_limit(settings.config.sampler.max_containers);
     // One thread for everything that only looks: the agent is to stay small.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
     let config = settings.config.clone();
@@ -196,12 +196,32 @@ fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source
     }
 }
 
-/// Each container takes some ten descriptors, and the usual limit is 1024.
-fn raise_descriptor_limit() {
+/// What a container takes at most, when it is guarded in every resource on v1, where each controller has a directory of its own.
+const DESCRIPTORS_EACH: u64 = 20;
+/// What the agent takes for itself, and its clients.
+const DESCRIPTORS_OWN: u64 = 512;
+
+/// Lets the agent open what so many containers take: the usual limit of 1024 is enough for some fifty.
+fn raise_descriptor_limit(containers: u32) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(e) = raised {
-        tracing::warn!("cannot raise the limit on open files: {e}");
+    let wanted = DESCRIPTORS_OWN + DESCRIPTORS_EACH * u64::from(containers);
+    let raise = || {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        // Past the hard limit takes CAP_SYS_RESOURCE; without it there is the hard limit itself.
+        let to = most.max(wanted);
+        setrlimit(Resource::RLIMIT_NOFILE, to, to)
+            .map(|()| to)
+            .or_else(|_| setrlimit(Resource::RLIMIT_NOFILE, most, most).map(|()| most))
+    };
+    match raise() {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            limit,
+            "so few files may be open that not all of sampler.max_containers = {containers} may fit, but surely {}; \
+             raise the limit (LimitNOFILE= in the unit, ulimit -n) to {wanted}",
+            limit.saturating_sub(DESCRIPTORS_OWN) / DESCRIPTORS_EACH
+        ),
+        Ok(_) => {}
+        Err(e) => tracing::warn!("cannot raise the limit on open files: {e}"),
     }
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod first;
 mod foreign;
 mod full;
+mod hotplug;
 mod phases;
 mod pinning;
 mod recorded;
