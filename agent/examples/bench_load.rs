@@ -8,6 +8,7 @@
 //!   [`Shape`]; says at its end what came of it.
 //! - `bench_load burst THREADS`: at a line on stdin says when (`CLOCK_MONOTONIC` ns) and lets so many threads burn CPU time until the next
 //!   line.
+#![cfg_attr(test, allow(clippy::float_cmp, clippy::unwrap_used, reason = "levels are exact, and a test that cannot go on fails"))]
 #![expect(clippy::print_stdout, reason = "its output is the result")]
 
 use std::hint::black_box;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 #[path = "bench_load/burst.rs"]
 mod burst;
+#[path = "shared/random.rs"]
+mod random;
 #[path = "bench_load/shape.rs"]
 mod shape;
 

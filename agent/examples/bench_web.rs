@@ -8,6 +8,7 @@
 //!   `{"wanted", "answered", "errors", "p50_ms", "p99_ms", "max_ms", "late_ms"}`; `late_ms`: by how much the 99th percentile of the sends
 //!   themselves was late.
 //! - `bench_web work`: the mean CPU time of a request's work, in ms.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 #![expect(clippy::print_stdout, reason = "its output is the result")]
 
 use std::collections::BTreeMap;
@@ -34,10 +35,15 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+#[path = "shared/random.rs"]
+mod random;
+
+use random::Random;
+
 /// Threads that do the requests' work.
 const WORKERS: usize = 4;
 /// Orders in a request's list; gives about 2 ms.
-const ORDERS: u64 = 1500;
+const ORDERS: u64 = 1800;
 /// Who has no answer by then goes away.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -120,23 +126,9 @@ fn day(at: f64) -> f64 {
     (0.12 + 0.5 * hump(0.45, 0.13) + 0.87 * hump(0.8, 0.08)).min(1.0)
 }
 
-/// A small generator of random numbers (splitmix64), the same everywhere for the same seed.
-struct Random(u64);
-
-impl Random {
-    /// In 0..1.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
-
 /// When requests are due, in s from the start: a Poisson process of the peak's rate, thinned to the day's.
 fn arrivals(peak: f64, seconds: f64, seed: u64) -> Vec<f64> {
-    let (mut random, mut at, mut due) = (Random(seed), 0.0, Vec::new());
+    let (mut random, mut at, mut due) = (Random::new(seed), 0.0, Vec::new());
     loop {
         at -= (1.0 - random.unit()).ln() / peak;
         if at >= seconds {
@@ -212,4 +204,29 @@ async fn ask(client: &Client<HttpConnector, Empty<Bytes>>, uri: Uri) -> Result<(
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_has_a_quiet_night_and_its_peak_in_the_evening() {
+        assert!(day(0.0) < 0.13 && day(1.0) < 0.15 && day(0.45) > 0.6 && day(0.8) > 0.98);
+    }
+
+    #[test]
+    fn arrivals_follow_the_day() {
+        let due = arrivals(500.0, 60.0, 1);
+        assert!(due.is_sorted() && due == arrivals(500.0, 60.0, 1));
+        let rate = |from: f64, to: f64| due.iter().filter(|at| (from..to).contains(*at)).count();
+        let (night, evening) = (rate(0.0, 3.0), rate(46.5, 49.5));
+        assert!((120..=250).contains(&night) && (1350..=1600).contains(&evening), "{night} {evening}");
+    }
+
+    #[test]
+    fn the_work_is_done_and_summed_up() {
+        let said = work();
+        assert!(said.starts_with("97 customers, ") && said == work(), "{said}");
+    }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what Headroom costs, measured on this machine's kernel, held against what it may cost.
 
 mod agent;
+mod chart;
 mod control;
 mod ground;
 mod idle;

@@ -14,6 +14,8 @@ use anyhow::{Context as _, Error, Result, bail};
 use hdrhistogram::Histogram;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::random::Random;
+
 const SLICE: Duration = Duration::from_millis(10);
 
 /// How the level goes. Lengths are drawn anew each time, with a fixed seed, so that they stand at random to any window or period.
@@ -59,8 +61,9 @@ impl Shape {
     /// The level of each slice of so many seconds, in shares. Begins somewhere within the shape.
     fn levels(&self, seconds: f64) -> Vec<f64> {
         let slices = |seconds: f64| (seconds / SLICE.as_secs_f64()).round().max(0.0);
-        let mut random = Random(self.seed);
-        let (wanted, skipped) = (count(slices(seconds)), count(slices(random.within(0.0, 8.0))));
+        let mut random = Random::new(self.seed);
+        let mut within = |from: f64, to: f64| from + (to - from) * random.unit();
+        let (wanted, skipped) = (count(slices(seconds)), count(slices(within(0.0, 8.0))));
         let mut levels = Vec::new();
         while levels.len() < wanted + skipped {
             let mut piece = |seconds: f64, level: &dyn Fn(f64) -> f64| {
@@ -69,17 +72,17 @@ impl Shape {
             };
             match self.kind {
                 Kind::Square => {
-                    piece(random.within(2.0, 4.0), &|_| 1.0);
-                    piece(random.within(2.0, 4.0), &|_| 0.2);
+                    piece(within(2.0, 4.0), &|_| 1.0);
+                    piece(within(2.0, 4.0), &|_| 0.2);
                 }
                 Kind::Ramp => {
-                    let half = random.within(4.0, 6.0);
+                    let half = within(4.0, 6.0);
                     piece(half, &|at| 0.1 + 0.9 * at);
                     piece(half, &|at| 1.0 - 0.9 * at);
                 }
-                Kind::Sawtooth => piece(random.within(3.0, 5.0), &|at| 0.1 + 0.9 * at),
+                Kind::Sawtooth => piece(within(3.0, 5.0), &|at| 0.1 + 0.9 * at),
                 Kind::Spikes => {
-                    let when = random.within(0.0, 0.99);
+                    let when = within(0.0, 0.99);
                     piece(when, &|_| 0.0);
                     piece(0.01, &|_| 1.0);
                     piece(0.99 - when, &|_| 0.0);
@@ -93,19 +96,6 @@ impl Shape {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of slices, rounded, 0 or more")]
 fn count(slices: f64) -> usize {
     slices as usize
-}
-
-/// A small generator of random numbers (splitmix64), the same everywhere for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn within(&mut self, from: f64, to: f64) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        from + (to - from) * ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }
 
 /// What one thread did.
@@ -177,4 +167,43 @@ fn spin() {
 /// Of this thread.
 fn cpu_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels(kind: &str) -> Vec<f64> {
+        Shape::new(kind.parse().unwrap(), 150.0, 1).levels(60.0)
+    }
+
+    /// Neighbouring slices.
+    fn steps(levels: &[f64]) -> Vec<f64> {
+        levels.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    #[test]
+    fn a_square_wave_has_two_levels_of_some_seconds() {
+        let levels = levels("square");
+        assert_eq!(levels.len(), 6000);
+        assert!(levels.iter().all(|level| [30.0, 150.0].contains(level)));
+        let changes = steps(&levels).iter().filter(|step| step.abs() > 1.0).count();
+        assert!((15..=30).contains(&changes), "{changes}");
+    }
+
+    #[test]
+    fn a_ramp_never_jumps_and_a_sawtooth_only_down() {
+        assert!(steps(&levels("ramp")).iter().all(|step| step.abs() < 0.5));
+        let saw = steps(&levels("sawtooth"));
+        assert!(saw.iter().all(|step| *step < 0.5));
+        let falls = saw.iter().filter(|step| **step < -100.0).count();
+        assert!((11..=20).contains(&falls), "{falls}");
+    }
+
+    #[test]
+    fn a_spike_each_second() {
+        let levels = levels("spikes");
+        let spikes: Vec<f64> = levels.iter().copied().filter(|level| *level > 0.0).collect();
+        assert!((58..=61).contains(&spikes.len()) && spikes.iter().all(|level| *level == 150.0), "{}", spikes.len());
+    }
 }

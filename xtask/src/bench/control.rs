@@ -5,12 +5,16 @@
 //! a limit a container is counted as having its `max`, as a fixed-size instance. The workload itself says how late its work was (its own
 //! latencies, or its run time) and how much of what was wanted it did.
 //!
+//! The containers' cgroup has the highest weight there is, so that what else runs on the machine disturbs them less; it does so still, and
+//! all strategies alike.
+//!
 //! `fixed-mean` and `fixed-peak` come from the run without a limit: its mean usage, and the highest of its means over 1 s.
 //!
 //! The web server and the compile job run without a limit and under the responsive profile in turns, `--runs` times each, so that a trend of
 //! the machine favours neither. Responsive passes when the median of its p99 latencies (run times) is above the median without a limit by no
 //! more than two runs without any limit differ: the median of the absolute differences of consecutive ones.
 
+mod chart;
 mod measure;
 mod record;
 mod results;
@@ -22,8 +26,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::ground::Ground;
-use super::strategy::{Bounds, Strategy};
+use super::strategy::{Bounds, Strategy, Tuned};
 use super::{Built, Row};
+use crate::repo;
 use measure::Meter;
 use results::{Outcome, Results};
 use workload::Workload;
@@ -36,6 +41,7 @@ const BOUNDS: Bounds = Bounds { min: 10.0, max: 200.0 };
 
 /// How much of the control bench is run.
 #[derive(clap::Args, Clone)]
+#[group(id = "control")]
 pub(super) struct Options {
     /// control: pairs of runs without a limit and under the responsive profile, for the web server and the compile job
     #[arg(long, default_value_t = 10, value_name = "N")]
@@ -52,6 +58,8 @@ pub(super) struct Options {
     /// control: write docs/control.svg also if this is no full run
     #[arg(long)]
     charts: bool,
+    #[command(flatten)]
+    pub(super) tuned: Tuned,
 }
 
 impl Options {
@@ -65,7 +73,7 @@ impl Options {
     }
 
     fn is_full(&self) -> bool {
-        self.only.is_empty() && self.under.is_empty() && self.seconds.is_none() && self.runs >= 10
+        self.only.is_empty() && self.under.is_empty() && self.seconds.is_none() && self.runs >= 10 && !self.tuned.is_any()
     }
 
     /// How often a workload is run without a limit and under the responsive profile.
@@ -77,12 +85,20 @@ impl Options {
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let options = &built.control;
     ensure!(options.runs > 0, "--runs 0: expected 1 or more");
-    let mut bench = Bench { built, ground: Ground::new()?, progress: Progress::new(options), results: Results::default() };
+    let ground = Ground::new()?;
+    ground.go_first()?;
+    let mut bench = Bench { built, ground, progress: Progress::new(options), results: Results::default() };
     for workload in options.workloads() {
         bench.workload(workload).with_context(|| format!("workload {}", workload.name()))?;
     }
     let results = bench.results;
     record::keep(built, &results)?;
+    let picture = built.results.join("control.svg");
+    chart::draw(&results, &picture)?;
+    if options.is_full() || options.charts {
+        let docs = repo::root().join("docs/control.svg");
+        std::fs::copy(&picture, &docs).with_context(|| format!("writing {}", docs.display()))?;
+    }
     super::print(&table::table(&results))?;
     Ok(results.rows())
 }

@@ -7,10 +7,12 @@ mod kernel;
 mod polling;
 mod ticker;
 
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::Built;
 use super::agent::Agent;
@@ -32,6 +34,27 @@ const SETTLE: Duration = Duration::from_millis(1500);
 pub(super) struct Bounds {
     pub(super) min: f64,
     pub(super) max: f64,
+}
+
+/// Other parameters of the responsive profile, for trying them before the profile is changed.
+#[derive(clap::Args, Clone, Default)]
+pub(super) struct Tuned {
+    /// control: other rules for the responsive profile
+    #[arg(long, value_name = "R.json")]
+    rules: Option<PathBuf>,
+    /// control: another boundary for the responsive profile
+    #[arg(long, value_name = "%")]
+    boundary: Option<f64>,
+    /// control: another cooldown for the responsive profile
+    #[arg(long, value_name = "S")]
+    cooldown: Option<f64>,
+}
+
+impl Tuned {
+    /// Whether anything is other than the profile says.
+    pub(super) fn is_any(&self) -> bool {
+        self.rules.is_some() || self.boundary.is_some() || self.cooldown.is_some()
+    }
 }
 
 /// One way to set limits.
@@ -65,18 +88,26 @@ impl Strategy {
     }
 
     /// What `agent.toml` says for it, and the container's bounds there.
-    fn settings(self, Bounds { min, max }: Bounds) -> (&'static str, String) {
-        let (profile, boundary, kind) = match self {
-            Self::Responsive => ("[guardian]\nprofile = \"responsive\"", RESPONSIVE_BOUNDARY, "percentage_of_current"),
-            _ => ("[guardian]\nprofile = \"classic\"", CLASSIC_BOUNDARY, "absolute"),
+    fn settings(self, tuned: &Tuned, Bounds { min, max }: Bounds) -> Result<(String, String)> {
+        let mut settings = match self {
+            Self::Responsive => "[guardian]\nprofile = \"responsive\"\n".to_owned(),
+            _ => "[guardian]\nprofile = \"classic\"\n".to_owned(),
         };
-        (profile, format!("min = {min}\nmax = {max}\nboundary = {boundary}\nboundary_type = \"{kind}\""))
+        if let (Self::Responsive, Some(rules)) = (self, &tuned.rules) {
+            let rules = rules.canonicalize().with_context(|| format!("--rules {}", rules.display()))?;
+            writeln!(settings, "rules = '{}'", rules.display())?;
+        }
+        if let (Self::Responsive, Some(seconds)) = (self, tuned.cooldown) {
+            writeln!(settings, "cooldown = {seconds}")?;
+        }
+        let (boundary, kind) = self.boundary(tuned);
+        Ok((settings, format!("min = {min}\nmax = {max}\nboundary = {boundary}\nboundary_type = \"{kind}\"")))
     }
 
     /// Boundary and its type, as in a limits document.
-    pub(super) fn boundary(self) -> (f64, &'static str) {
+    pub(super) fn boundary(self, tuned: &Tuned) -> (f64, &'static str) {
         match self {
-            Self::Responsive => (RESPONSIVE_BOUNDARY, "percentage_of_current"),
+            Self::Responsive => (tuned.boundary.unwrap_or(RESPONSIVE_BOUNDARY), "percentage_of_current"),
             _ => (CLASSIC_BOUNDARY, "absolute"),
         }
     }
@@ -97,8 +128,8 @@ impl Strategy {
             Self::Classic10s => Mover::Ticker(Ticker::start(&containers, past, || Classic10s::new(bounds, CLASSIC_BOUNDARY))?),
             Self::Polling => Mover::Ticker(Ticker::start(&containers, past, || Polling::new(bounds))?),
             Self::Classic | Self::Responsive => {
-                let (settings, bounds) = self.settings(bounds);
-                let agent = Agent::start_with(built, settings, &bounds, containers.len())?;
+                let (settings, bounds) = self.settings(&built.control.tuned, bounds)?;
+                let agent = Agent::start_with(built, &settings, &bounds, containers.len())?;
                 sleep(SETTLE);
                 Mover::Agent(agent)
             }

@@ -107,16 +107,16 @@ impl Measured {
 
     /// Mean usage over each whole window of so many seconds, in shares. Between two looks usage is taken as even.
     fn means(&self, window: f64) -> Vec<f64> {
-        let mut pairs = self.samples.windows(2).peekable();
-        let (mut means, mut before, mut end) = (Vec::new(), 0.0, window);
-        while let Some(&&[from, to]) = pairs.peek().map(|pair| <&[Sample; 2]>::try_from(*pair)).and_then(Result::ok).as_ref() {
-            if to.at < end {
-                pairs.next();
-                continue;
+        let (mut means, mut before) = (Vec::new(), 0.0);
+        for pair in self.samples.windows(2) {
+            let [from, to] = [pair[0], pair[1]];
+            let mut end = window * (means.len() + 1) as f64;
+            while end <= to.at {
+                let used = from.used + (to.used - from.used) * (end - from.at) / (to.at - from.at);
+                means.push((used - before) / window * 100.0);
+                before = used;
+                end = window * (means.len() + 1) as f64;
             }
-            let used = from.used + (to.used - from.used) * ((end - from.at) / (to.at - from.at)).clamp(0.0, 1.0);
-            means.push((used - before) / window * 100.0);
-            (before, end) = (used, end + window);
         }
         means
     }
@@ -135,11 +135,9 @@ mod tests {
     fn areas_and_means() {
         // Half a second at 100 shares under a limit of 120, then idle under 20.
         let run = measured(&[(0.0, 0.0, 120.0), (0.25, 0.25, 120.0), (0.5, 0.5, 20.0), (2.0, 0.5, 20.0)]);
-        assert_eq!([run.used(), run.allocated(), run.mean(), run.peak()].map(f64::round), [50.0, 90.0, 25.0, 50.0]);
-        let usage = run.usage();
-        assert_eq!(
-            (usage.len(), usage[..6].iter().map(|u| u.round()).collect::<Vec<_>>()),
-            (20, vec![100.0, 100.0, 100.0, 100.0, 100.0, 0.0])
-        );
+        let figures = [run.used(), run.allocated(), run.mean(), run.peak()];
+        assert_eq!(figures.map(|figure| format!("{figure:.0}")), ["50", "90", "25", "50"]);
+        let usage: Vec<String> = run.usage().iter().map(|usage| format!("{usage:.0}")).collect();
+        assert_eq!((usage.len(), usage[..6].join(" ").as_str()), (20, "100 100 100 100 100 0"));
     }
 }

@@ -26,8 +26,8 @@ pub(super) fn keep(built: &Built, results: &Results) -> Result<()> {
         Ok(path)
     };
     let structure = write("structure.json", structure().to_string() + "\n")?;
-    write("limits-classic.json", limits(Strategy::Classic).to_string() + "\n")?;
-    let limits = write("limits-responsive.json", limits(Strategy::Responsive).to_string() + "\n")?;
+    write("limits-classic.json", limits(built, Strategy::Classic).to_string() + "\n")?;
+    let limits = write("limits-responsive.json", limits(built, Strategy::Responsive).to_string() + "\n")?;
     for workload in results.workloads() {
         for strategy in results.strategies(workload) {
             let Some(run) = results.of(workload, strategy.name()).next_back() else { continue };
@@ -43,8 +43,8 @@ fn structure() -> Value {
     json!({"type": "structure", "subtype": "container", "name": "container", "guard": true, "resources": {"cpu": cpu}})
 }
 
-fn limits(strategy: Strategy) -> Value {
-    let (boundary, kind) = strategy.boundary();
+fn limits(built: &Built, strategy: Strategy) -> Value {
+    let (boundary, kind) = strategy.boundary(&built.control.tuned);
     json!({"type": "limit", "name": "container", "resources": {"cpu": {"boundary": boundary, "boundary_type": kind}}})
 }
 

@@ -89,49 +89,79 @@ impl Results {
         }
     }
 
-    /// A sum over workloads, of each the mean of its runs under a strategy.
-    fn pooled(&self, workloads: &[Workload], strategy: &str, of: impl Fn(&Outcome) -> f64) -> f64 {
+    /// All that were run, in the order of the table.
+    pub(super) fn all_strategies(&self) -> Vec<Strategy> {
+        let mut all: Vec<Strategy> = Vec::new();
+        for strategy in self.workloads().into_iter().flat_map(|workload| self.strategies(workload)) {
+            if !all.iter().any(|one| one.name() == strategy.name()) {
+                all.push(strategy);
+            }
+        }
+        all.sort_by_key(|strategy| *strategy == Strategy::Responsive);
+        all
+    }
+
+    /// A sum over workloads, of each the mean of its runs under a strategy; `None` if one was not run under it.
+    fn pooled(&self, workloads: &[Workload], strategy: &str, of: fn(&Outcome) -> f64) -> Option<f64> {
         let mean = |workload: &Workload| {
-            let runs: Vec<f64> = self.of(*workload, strategy).map(&of).collect();
-            runs.iter().sum::<f64>() / runs.len() as f64
+            let runs: Vec<f64> = self.of(*workload, strategy).map(of).collect();
+            (!runs.is_empty()).then(|| runs.iter().sum::<f64>() / runs.len() as f64)
         };
         workloads.iter().map(mean).sum()
     }
 
+    /// Used over allocated, pooled: each workload counts by what it was given in a run.
+    pub(super) fn utilization(&self, workloads: &[Workload], strategy: &str) -> Option<f64> {
+        let used = self.pooled(workloads, strategy, |run| run.measured.used())?;
+        Some(used / self.pooled(workloads, strategy, |run| run.measured.allocated())?).filter(|ratio| ratio.is_finite())
+    }
+
+    /// Throttled over used time, pooled, in %.
+    pub(super) fn throttled(&self, workloads: &[Workload], strategy: &str) -> Option<f64> {
+        let throttled = self.pooled(workloads, strategy, |run| run.measured.throttled.seconds)?;
+        Some(throttled * 1e4 / self.pooled(workloads, strategy, |run| run.measured.used())?).filter(|ratio| ratio.is_finite())
+    }
+
     /// The rows that are held against their limits, and those that are kept.
     pub(super) fn rows(&self) -> Vec<Row> {
-        const OURS: &str = "responsive";
         let all = self.workloads();
         let set: Vec<Workload> = all.iter().copied().filter(|workload| !workload.is_apart()).collect();
+        let ours = Strategy::Responsive.name();
         let mut rows = Vec::new();
-        if all.iter().all(|workload| self.of(*workload, OURS).next().is_some()) {
-            let used = |set: &[Workload]| self.pooled(set, OURS, |run| run.measured.used());
-            if !set.is_empty() {
-                let allocated = self.pooled(&set, OURS, |run| run.measured.allocated());
-                rows.push(Row::at_least(
-                    0.8,
-                    "responsive: utilization, pooled without the spikes",
-                    used(&set) / allocated,
-                    "used/alloc",
-                ));
-            }
-            let throttled = self.pooled(&all, OURS, |run| run.measured.throttled.seconds) * 1e4 / used(&all);
-            rows.push(Row::at_most(0.5, "responsive: throttled over used time, pooled", throttled, "%"));
-            rows.extend(all.iter().filter(|workload| workload.is_paired()).flat_map(|workload| self.pairs(*workload)));
+        if let Some(ratio) = self.utilization(&set, ours) {
+            rows.push(Row::at_least(0.8, "responsive: utilization, pooled without the spikes", ratio, "used/alloc"));
         }
-        for workload in all {
-            for strategy in self.strategies(workload) {
-                let cell = self.cell(workload, strategy.name());
-                let what = |of: &str| format!("{} under {}: {of}", workload.name(), strategy.name());
-                rows.extend([
-                    Row::kept(what("utilization"), cell.utilization, "used/alloc"),
-                    Row::kept(what("throttled over used time"), cell.throttled, "%"),
-                    Row::kept(what("throttled periods"), cell.periods, "periods"),
-                    Row::kept(what("latency or run time, p50"), cell.p50_ms, "ms"),
-                    Row::kept(what("latency or run time, p99"), cell.p99_ms, "ms"),
-                    Row::kept(what("work done of work wanted"), cell.done * 100.0, "%"),
-                ]);
+        if let Some(percent) = self.throttled(&all, ours) {
+            rows.push(Row::at_most(0.5, "responsive: throttled over used time, pooled", percent, "%"));
+        }
+        rows.extend(all.iter().filter(|workload| workload.is_paired()).flat_map(|workload| self.pairs(*workload)));
+        for strategy in self.all_strategies() {
+            let name = strategy.name();
+            let pooled = [(self.utilization(&set, name), "utilization, pooled without the spikes", "used/alloc")]
+                .into_iter()
+                .chain([(self.throttled(&all, name), "throttled over used time, pooled", "%")]);
+            if strategy != Strategy::Responsive {
+                rows.extend(pooled.filter_map(|(value, what, unit)| Some(Row::told(format!("{name}: {what}"), value?, unit))));
             }
+        }
+        rows.extend(all.into_iter().flat_map(|workload| self.kept(workload)));
+        rows
+    }
+
+    /// Every figure of the table.
+    fn kept(&self, workload: Workload) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for strategy in self.strategies(workload) {
+            let cell = self.cell(workload, strategy.name());
+            let what = |of: &str| format!("{} under {}: {of}", workload.name(), strategy.name());
+            rows.extend([
+                Row::kept(what("utilization"), cell.utilization, "used/alloc"),
+                Row::kept(what("throttled over used time"), cell.throttled, "%"),
+                Row::kept(what("throttled periods"), cell.periods, "periods"),
+                Row::kept(what("latency or run time, p50"), cell.p50_ms, "ms"),
+                Row::kept(what("latency or run time, p99"), cell.p99_ms, "ms"),
+                Row::kept(what("work done of work wanted"), cell.done * 100.0, "%"),
+            ]);
         }
         rows
     }
@@ -139,7 +169,10 @@ impl Results {
     /// Whether the responsive profile is told from no limit.
     fn pairs(&self, workload: Workload) -> Vec<Row> {
         let of = |strategy: &str| -> Vec<f64> { self.of(workload, strategy).map(|run| run.said.p99_ms).collect() };
-        let (free, ours) = (of("no-limit"), of("responsive"));
+        let (free, ours) = (of(Strategy::NoLimit.name()), of(Strategy::Responsive.name()));
+        if ours.is_empty() {
+            return Vec::new();
+        }
         let noise = median(free.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect());
         let (free, ours) = (median(free), median(ours));
         let what = if workload == Workload::Compile { "run time" } else { "p99 latency" };
@@ -156,5 +189,50 @@ impl Results {
             Row::told(worse, ours - free, "ms")
         });
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::control::measure::Sample;
+    use crate::bench::row;
+    use crate::bench::strategy::Throttled;
+
+    /// 10 s at `usage` under `limit`, in shares.
+    fn run(workload: Workload, strategy: Strategy, (usage, limit): (f64, f64), p99_ms: f64) -> Outcome {
+        let samples = [(0.0, 0.0), (10.0, usage / 10.0)].map(|(at, used)| Sample { at, used, limit }).to_vec();
+        let throttled = Throttled { periods: 3, seconds: 0.01 };
+        let measured = Measured { began: 0.0, samples, throttled };
+        Outcome { workload, strategy, measured, said: Said { p50_ms: 1.0, p99_ms, done: 1.0 } }
+    }
+
+    fn value(rows: &[Row], what: &str) -> (String, String) {
+        let row = &row::json(rows)[what];
+        (format!("{:.3}", row["value"].as_f64().unwrap_or(f64::NAN)), row["limit"].to_string())
+    }
+
+    #[test]
+    fn pairs_are_told_from_noise_and_workloads_are_pooled_once() {
+        let mut results = Results::default();
+        for (free, ours) in [(10.0, 12.0), (14.0, 13.0), (11.0, 12.5)] {
+            results.push(run(Workload::Web, Strategy::NoLimit, (40.0, 200.0), free));
+            results.push(run(Workload::Web, Strategy::Responsive, (40.0, 50.0), ours));
+        }
+        for kind in ["square", "spikes"] {
+            let limit = if kind == "square" { 150.0 } else { 1000.0 };
+            results.push(run(Workload::Shape(kind), Strategy::NoLimit, (100.0, 200.0), 8.0));
+            results.push(run(Workload::Shape(kind), Strategy::Responsive, (100.0, limit), 8.0));
+        }
+        let rows = results.rows();
+        // (40 + 100) of (50 + 150), however often the web server was run.
+        let pooled = value(&rows, "responsive: utilization, pooled without the spikes");
+        assert_eq!(pooled, ("0.700".into(), "0.8".into()));
+        // 0.03 s of 24 s of CPU time.
+        assert_eq!(value(&rows, "responsive: throttled over used time, pooled").0, "0.125");
+        // Runs without a limit are 4 and 3 apart; the medians are 12.5 and 11.
+        let worse = value(&rows, "web: p99 latency, responsive over no limit");
+        assert_eq!(worse, ("1.500".into(), "3.5".into()));
+        assert_eq!(results.all_strategies(), [Strategy::NoLimit, Strategy::Responsive]);
     }
 }

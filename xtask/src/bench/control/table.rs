@@ -13,7 +13,7 @@ pub(super) fn table(results: &Results) -> String {
         // A string takes everything.
         writeln!(
             text,
-            "{:<14} {:>5} {:>12} {:>10} {:>8} {:>10} {time:>10} {:>7}",
+            "{:<15} {:>5} {:>12} {:>10} {:>8} {:>10} {time:>10} {:>7}",
             workload.name(),
             "runs",
             "utilization",
@@ -27,7 +27,7 @@ pub(super) fn table(results: &Results) -> String {
             let cell = results.cell(workload, strategy.name());
             writeln!(
                 text,
-                "  {:<12} {:>5} {:>12.3} {:>9.2}% {:>8.0} {:>10.1} {:>10.1} {:>6.1}%",
+                "  {:<13} {:>5} {:>12.3} {:>9.2}% {:>8.0} {:>10.1} {:>10.1} {:>6.1}%",
                 strategy.name(),
                 cell.runs,
                 cell.utilization,

@@ -83,7 +83,7 @@ fn shares(quota: &str, period: &str) -> Result<Option<f64>> {
         return Ok(None);
     }
     let us = |text: &str| text.parse::<f64>().with_context(|| format!("{text:?} is no number of us"));
-    Ok(Some(us(quota)? / us(period)? * 100.0))
+    Ok(Some(us(quota)? * 100.0 / us(period)?))
 }
 
 fn throttled(stat: &str) -> Result<Throttled> {
