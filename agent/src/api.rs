@@ -30,9 +30,9 @@ use serde::{Deserialize, Serialize};
 
 use self::command::ControlHandle;
 pub use self::decisions::DecisionLog;
-pub use self::door::{Door, Writes};
+use self::door::SharedDoor;
 use self::error::{ApiError, json};
-pub use self::serve::{Listeners, ServeError, serve};
+pub use self::serve::{Doors, Listeners, ServeError};
 use crate::status::{Decision, Snapshot};
 
 /// A longer body is refused with 413.
@@ -47,12 +47,10 @@ pub struct ApiState {
     pub control: Arc<dyn ControlHandle>,
     /// The decisions of late.
     pub decisions: Arc<DecisionLog>,
-    /// [`crate::config::Scaler::least_cpu`].
-    pub least_cpu: f64,
 }
 
 /// The whole API, behind one listener's door.
-pub fn app(state: ApiState, door: Door) -> Router {
+fn app(state: ApiState, door: SharedDoor) -> Router {
     let routes: [(&str, MethodRouter<ApiState>); 9] = [
         ("/heartbeat", get(heartbeat)),
         ("/container", get(containers::list)),
@@ -75,7 +73,7 @@ pub fn app(state: ApiState, door: Door) -> Router {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for {:?}", uri.path()))
         })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
-        .layer(from_fn_with_state(Arc::new(door), door::check))
+        .layer(from_fn_with_state(door, door::check))
         .with_state(state)
 }
 

@@ -2,15 +2,17 @@
 //! ([`crate::host::probe`]), decides what they mean ([`decide`], pure), tells.
 
 pub mod decide;
+pub mod places;
 mod tell;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use self::decide::{Report, Tried, decide};
+use self::decide::{Configured, Report, Tried, decide};
+use self::places::Places;
+use crate::config::Config;
 use crate::host::probe::Facts;
-use crate::sampler::SourceKind;
 
 /// How the report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +37,8 @@ impl Style {
 pub struct Try<'a> {
     /// Loads and attaches the kernel side and lets go of it again; or says what is missing.
     pub ebpf: &'a dyn Fn() -> Result<(), String>,
-    /// Reads a configuration and gives its `sampler.source`, where it forces one; or says what is wrong with it.
-    pub config: &'a dyn Fn(&Path) -> Result<Option<SourceKind>, String>,
+    /// Reads a configuration and what it names; or says what is wrong with it.
+    pub config: &'a dyn Fn(&Path) -> Result<Config, String>,
 }
 
 /// Checks this host, and `config` where given, and tells `out`.
@@ -58,6 +60,7 @@ pub fn run(config: Option<&Path>, tries: &Try<'_>, style: Style, out: &mut dyn W
 
 /// The report alone.
 pub fn report(config: Option<&Path>, tries: &Try<'_>) -> Report {
-    let config = config.map(|path| (PathBuf::from(path), (tries.config)(path)));
+    let configured = |config: Config| Configured { source: config.sampler.source, places: Places::try_out(&config) };
+    let config = config.map(|path| (PathBuf::from(path), (tries.config)(path).map(configured)));
     decide(&Facts::probe(), &Tried { config, ebpf: (tries.ebpf)() })
 }

@@ -2,6 +2,7 @@
 
 mod container;
 mod error;
+mod file;
 mod kinds;
 mod load;
 mod reader;
@@ -55,24 +56,36 @@ impl Config {
         self.guardian.cooldown.max(self.scaler.period)
     }
 
-    /// The sections' keys that differ in `other` though a running agent cannot change them.
-    pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
-        let api = |c: &Self| {
-            (c.api.listen, c.api.socket.clone(), c.api.token_file.clone(), c.api.open_writes, c.api.allowed_hosts.clone())
-        };
-        let patterns = |c: &Self| c.discovery.patterns.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();
-        let discovery = |c: &Self| (c.discovery.engines.clone(), patterns(c), c.discovery.rescan);
+    /// Gives back to a config that was read anew what a running agent cannot change: then it is what really runs. Names the keys that
+    /// differed; they take a restart.
+    pub fn hold_fixed(&mut self, running: &Self) -> Vec<&'static str> {
+        let patterns = |config: &Self| config.discovery.patterns.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();
+        let other_patterns = patterns(self) != patterns(running);
+        let (sampler, discovery) = (&mut self.sampler, &mut self.discovery);
         let fixed = [
-            ("host.name", self.host.name != other.host.name),
-            ("agent.state_dir", self.agent.state_dir != other.agent.state_dir),
-            ("agent.realtime_priority", self.agent.realtime_priority != other.agent.realtime_priority),
-            ("sampler.source", self.sampler.source != other.sampler.source),
-            ("sampler.max_containers", self.sampler.max_containers != other.sampler.max_containers),
-            ("[discovery]", discovery(self) != discovery(other)),
-            ("[api]", api(self) != api(other)),
+            ("host.name", hold(&mut self.host.name, &running.host.name)),
+            ("agent.state_dir", hold(&mut self.agent.state_dir, &running.agent.state_dir)),
+            ("agent.realtime_priority", hold(&mut self.agent.realtime_priority, &running.agent.realtime_priority)),
+            ("sampler.source", hold(&mut sampler.source, &running.sampler.source)),
+            ("sampler.max_containers", hold(&mut sampler.max_containers, &running.sampler.max_containers)),
+            ("discovery.engines", hold(&mut discovery.engines, &running.discovery.engines)),
+            ("[[discovery.pattern]]", other_patterns),
+            ("discovery.rescan", hold(&mut discovery.rescan, &running.discovery.rescan)),
+            ("api.listen", hold(&mut self.api.listen, &running.api.listen)),
+            ("api.socket", hold(&mut self.api.socket, &running.api.socket)),
         ];
-        fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+        discovery.patterns.clone_from(&running.discovery.patterns);
+        fixed.into_iter().filter(|(_, differed)| *differed).map(|(key, _)| key).collect()
     }
+}
+
+/// Whether `new` differed from what is running; then it no longer does.
+fn hold<T: PartialEq + Clone>(new: &mut T, running: &T) -> bool {
+    let differs = new != running;
+    if differs {
+        new.clone_from(running);
+    }
+    differs
 }
 
 /// `[host]`
@@ -140,10 +153,7 @@ impl Guardian {
     /// The text of the rules file, where one is named, with its path.
     pub fn rules_text(&self) -> Result<Option<(&std::path::Path, String)>, ConfigError> {
         let Some(file) = &self.rules else { return Ok(None) };
-        match std::fs::read_to_string(file) {
-            Ok(text) => Ok(Some((file, text))),
-            Err(source) => Err(ConfigError::Unreadable { file: file.clone(), source }),
-        }
+        Ok(Some((file, file::read("rules file", file)?)))
     }
 }
 

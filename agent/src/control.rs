@@ -6,6 +6,7 @@ mod claim;
 mod entry;
 mod journal;
 mod latency;
+mod pinned;
 mod publish;
 mod readings;
 mod recorder;
@@ -42,7 +43,7 @@ pub enum Command {
     Report(Report),
     /// From the REST interface: limits that a person or a program sets.
     Write(ContainerWrite),
-    /// Somebody looks at one container: its limits are read, and shown, before this is answered.
+    /// Somebody looks at one container: its limits are read, and everything that is known by now is shown, before this is answered.
     Look {
         /// Its name.
         name: String,

@@ -5,20 +5,24 @@ mod signals;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use headroom_model::resource::{PerResource, Resource};
 use nix::fcntl::Flock;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use crate::api::{ApiState, DecisionLog, Listeners};
+use crate::api::command::ControlHandle as _;
+use crate::api::{ApiState, DecisionLog, Doors, Listeners};
 use crate::cgroup::Hierarchies;
 use crate::config::Config;
 use crate::containers::watch;
 use crate::control::{self, Command, Handle, HostFacts, Inbox, Journal, Parts, Settings};
 use crate::host;
 use crate::sampler::SourceKind;
-use crate::sampler::meter::Meter;
+use crate::sampler::meter::{Ask, Meter};
 use crate::sampler::select::{Selected, select};
 use crate::scaler::originals::{Originals, Record};
 use crate::scaler::writer::Writer;
@@ -27,29 +31,31 @@ use crate::status::{Counters, HostStatus, Snapshot};
 /// Decisions that are kept for people.
 const DECISIONS: usize = 1000;
 
+/// The agent is said to be up when it has seen the containers that are there, or when that takes longer than this.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+
 /// Runs the agent until it is told to end. Usage is recorded in the directory `record`, if one is given.
 pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     let settings = rules::load(config_path)?;
-    raise_descriptor_limit();
+    raise_descriptor_limit(settings.config.sampler.max_containers);
     // One thread for everything that only looks: the agent is to stay small.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
     let config = settings.config.clone();
     let listeners = runtime.block_on(Listeners::bind(&config.api))?;
     let decisions = Arc::new(DecisionLog::new(DECISIONS));
     let (handle, inbox) = control::queue()?;
-    let agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions), record)?;
-    let state = ApiState {
-        snapshot: Arc::clone(&agent.published),
-        control: Arc::new(handle.clone()),
-        decisions,
-        least_cpu: config.scaler.least_cpu(),
+    let mut agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions), record)?;
+    let state = ApiState { snapshot: Arc::clone(&agent.published), control: Arc::new(handle.clone()), decisions };
+    let (address, socket, looked) = (listeners.tcp_address(), config.api.socket.clone(), agent.looked.take());
+    let up = async {
+        first_look(looked, &handle).await;
+        tracing::info!(?address, ?socket, "headroom-agent is up");
     };
-    let address = listeners.tcp_address();
-    tracing::info!(?address, socket = ?config.api.socket, "headroom-agent is up");
-    let served = runtime.block_on(listeners.serve(state, signals::until_told(config_path, &handle, agent.hotplug.as_ref())));
+    let reloads = signals::Reloads { config_path, running: config, doors: listeners.doors() };
+    runtime.block_on(listeners.serve(state, signals::until_told(up, reloads, &handle, agent.hotplug.as_ref())));
     agent.stop(&handle)?;
     runtime.shutdown_background();
-    Ok(served?)
+    Ok(())
 }
 
 /// The threads that do the work.
@@ -58,6 +64,8 @@ struct Agent {
     control: std::thread::JoinHandle<Result<()>>,
     watcher: watch::Watcher,
     hotplug: Option<host::cpus::Hotplug>,
+    /// The control loop has been told of every container that was there.
+    looked: Option<oneshot::Receiver<()>>,
     /// Nobody else works on the state directory meanwhile.
     _alone: Flock<std::fs::File>,
 }
@@ -111,6 +119,8 @@ impl Agent {
         };
         let watcher =
             watch::spawn(hierarchies.cpu_root(), search, found, Box::new(|| {})).context("cannot look for containers")?;
+        let (done, looked) = oneshot::channel();
+        meter.ask(Ask::CatchUp(done));
         let journal = Journal::spawn(decisions, record).context("cannot record usage")?;
 
         let source_reason: Option<Arc<str>> = reason.map(Into::into);
@@ -121,7 +131,7 @@ impl Agent {
             tracing::info!("the agent's memory may be paged out: {why}");
         }
         let control = control::spawn(parts, inbox, Arc::clone(&published))?;
-        Ok(Self { published, control, watcher, hotplug: Some(hotplug), _alone: alone })
+        Ok(Self { published, control, watcher, hotplug: Some(hotplug), looked: Some(looked), _alone: alone })
     }
 
     fn stop(self, handle: &Handle) -> Result<()> {
@@ -133,6 +143,20 @@ impl Agent {
             Ok(result) => result.context("the control loop failed"),
             Err(_) => anyhow::bail!("the control loop panicked; guarded limits stay as they are (see `headroom-agent release`)"),
         }
+    }
+}
+
+/// Until every container that was there at the start is shown.
+async fn first_look(looked: Option<oneshot::Receiver<()>>, handle: &Handle) {
+    let shown = async {
+        if let Some(looked) = looked {
+            looked.await.ok();
+        }
+        // Commands are obeyed in order: this comes after the news of all of them.
+        handle.look("").await.ok();
+    };
+    if timeout(LONGEST_LOOK, shown).await.is_err() {
+        tracing::warn!("the first look at the containers takes longer than {LONGEST_LOOK:?}; it goes on");
     }
 }
 
@@ -159,6 +183,7 @@ fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source
             topology: Arc::clone(&host.topology),
             max: PerResource::default(),
             free: PerResource::default(),
+            least_cpu: settings.config.scaler.least_cpu(),
             source,
             source_reason,
             guardian_active: settings.config.guardian.active,
@@ -171,25 +196,46 @@ fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source
     }
 }
 
-/// Each container takes some ten descriptors, and the usual limit is 1024.
-fn raise_descriptor_limit() {
+/// What a container takes at most, when it is guarded in every resource on v1, where each controller has a directory of its own.
+const DESCRIPTORS_EACH: u64 = 20;
+/// What the agent takes for itself, and its clients.
+const DESCRIPTORS_OWN: u64 = 512;
+
+/// Lets the agent open what so many containers take: the usual limit of 1024 is enough for some fifty.
+fn raise_descriptor_limit(containers: u32) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(e) = raised {
-        tracing::warn!("cannot raise the limit on open files: {e}");
+    let wanted = DESCRIPTORS_OWN + DESCRIPTORS_EACH * u64::from(containers);
+    let raise = || {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        // Past the hard limit takes CAP_SYS_RESOURCE; without it there is the hard limit itself.
+        let to = most.max(wanted);
+        setrlimit(Resource::RLIMIT_NOFILE, to, to)
+            .map(|()| to)
+            .or_else(|_| setrlimit(Resource::RLIMIT_NOFILE, most, most).map(|()| most))
+    };
+    match raise() {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            limit,
+            "so few files may be open that not all of sampler.max_containers = {containers} may fit, but surely {}; \
+             raise the limit (LimitNOFILE= in the unit, ulimit -n) to {wanted}",
+            limit.saturating_sub(DESCRIPTORS_OWN) / DESCRIPTORS_EACH
+        ),
+        Ok(_) => {}
+        Err(e) => tracing::warn!("cannot raise the limit on open files: {e}"),
     }
 }
 
-/// For `check`: whether a configuration and the rules it names would do, and the source that it forces.
-pub fn check_config(path: &Path) -> Result<Option<SourceKind>, String> {
-    rules::load(path).map(|settings| settings.config.sampler.source).map_err(|e| format!("{e:#}"))
+/// For `check`: a configuration that would do, with the rules it names, or what is wrong with them.
+pub fn check_config(path: &Path) -> Result<Config, String> {
+    rules::load(path).map(|settings| settings.config).map_err(|e| format!("{e:#}"))
 }
 
-/// Reads a configuration for a reload: the parts that a running agent cannot change are named.
-fn reload(path: &Path, running: &Config) -> Result<Settings> {
-    let settings = rules::load(path)?;
-    for what in running.fixed_differences(&settings.config) {
-        tracing::warn!("{what} changed: that takes a restart");
+/// Reads a configuration for a reload, and lets in by it whom it says. What a running agent cannot change stays as it is, and is named.
+fn reload(path: &Path, running: &Config, doors: &Doors) -> Result<Settings> {
+    let mut settings = rules::load(path)?;
+    for key in settings.config.hold_fixed(running) {
+        tracing::warn!("{key} changed: that takes a restart, and stays as it is until then");
     }
+    doors.set(&settings.config.api)?;
     Ok(settings)
 }

@@ -16,12 +16,12 @@ use std::{fs, io};
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The kernel refused.
-    #[error("{file}: reading failed: {source}")]
+    #[error("{file}: reading failed: {cause}")]
     Read {
         /// The file, whole path.
         file: PathBuf,
         /// The kernel's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It has a text that is not understood.
     #[error("{file} reads {text:?}, expected {expected}")]
@@ -39,7 +39,7 @@ pub enum HostError {
 fn read(file: &Path) -> Result<String, HostError> {
     match fs::read_to_string(file) {
         Ok(text) => Ok(text.trim().to_owned()),
-        Err(source) => Err(HostError::Read { file: file.to_owned(), source }),
+        Err(cause) => Err(HostError::Read { file: file.to_owned(), cause }),
     }
 }
 

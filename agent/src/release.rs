@@ -81,9 +81,9 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
         Err(e) => return Err(e.into()),
     };
     let mut done = Vec::new();
-    if let Some(cpus) = &record.cpuset {
+    if let Some(cpus) = record.cpuset.as_ref().filter(|cpus| cgroup.cpuset().map_or(true, |sets| sets.configured != **cpus)) {
         cgroup.apply(&[Change::Cpuset(cpus.clone())])?;
-        done.push("its cores given back".to_owned());
+        done.push("its CPUs given back".to_owned());
     }
     for (&resource, original) in &record.resources {
         let (now, changes) = match resource {
@@ -102,7 +102,7 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
             done.push(format!("{resource} is at its max or above already"));
         }
     }
-    Ok(done.join(", "))
+    Ok(if done.is_empty() { "nothing of it was moved".into() } else { done.join(", ") })
 }
 
 fn is_below(now: Limit, original: &Original) -> bool {

@@ -14,10 +14,12 @@ use headroom_model::resource::{PerResource, Resource};
 
 mod documents;
 mod run;
+mod steps;
 mod summary;
 mod usage;
 
 use run::Run;
+use steps::Steps;
 use summary::Summary;
 use usage::Usage;
 
@@ -47,7 +49,7 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub rejudge: bool,
     /// For how long after a change a limit is not lowered
-    #[arg(long, default_value = "0s", value_parser = seconds)]
+    #[arg(long, default_value = "0", value_parser = seconds_or_none)]
     pub cooldown: f64,
     /// Limits never move
     #[arg(long)]
@@ -70,20 +72,32 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     if sets.is_empty() {
         sets.push(("default".to_owned(), RuleSet::compile(&Profile::Classic.rules())));
     }
-    for (name, rules) in sets {
+    for (at, (name, rules)) in sets.into_iter().enumerate() {
         warn_of(&name, &rules, args);
         let rules = Arc::new(rules);
         let mut usage = Usage::open(&args.usage)?;
         let mut run = Run::new(args, &structure, &limits, rules.clone(), usage.columns())?;
+        if at == 0 {
+            run.refused.iter().for_each(|why| tracing::warn!("{}: {why}; it is not scaled", args.structure.display()));
+        }
         let mut summary = Summary::new(&name, &rules);
+        let mut steps = Steps::default();
         let mut row = usage.row();
         while usage.read(&mut row)? {
+            steps.add(row.timestamp);
             run.window(&row);
             if args.summary {
                 summary.add(&run, args.window);
             } else {
                 run.write(&mut *out).context("writing the output failed")?;
             }
+        }
+        if let Some(median) = steps.differ_from(args.window).filter(|_| at == 0) {
+            let (usage, window) = (args.usage.display(), args.window);
+            tracing::warn!(
+                "the rows of {usage} are {} s apart, and --window is {window} s: sums over time, and what is said of rules, go by --window",
+                rounded(median)
+            );
         }
         if args.summary {
             summary.write(&run, &mut *out).context("writing the output failed")?;
@@ -109,6 +123,16 @@ fn warn_of(name: &str, rules: &RuleSet, args: &ReplayArgs) {
     }
 }
 
+/// As [`seconds`], or 0.
+fn seconds_or_none(text: &str) -> Result<f64, String> {
+    if text.trim_end_matches(['s', 'm']) == "0" { Ok(0.0) } else { seconds(text) }
+}
+
+/// To a millisecond.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
 /// A length of time: `100ms`, `10s`, `2m`, `1h`, or plain seconds.
 fn seconds(text: &str) -> Result<f64, String> {
     let wrong = || format!("{text:?} is no length of time, expected for example 10s, 100ms, 0.1 or 2m, above 0");
@@ -126,13 +150,14 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::seconds;
+    use super::{seconds, seconds_or_none};
 
     #[test]
     fn lengths_of_time() {
         assert_eq!(seconds("10s"), Ok(10.0));
         assert_eq!(seconds("100ms"), Ok(0.1));
         assert_eq!(seconds("0.5"), Ok(0.5));
+        assert_eq!(["0", "0s", "0ms", "2s"].map(seconds_or_none), [Ok(0.0), Ok(0.0), Ok(0.0), Ok(2.0)]);
         assert_eq!(seconds("2m"), Ok(120.0));
         for wrong in ["", "s", "0s", "-1s", "10 parsecs", "1e999"] {
             assert!(seconds(wrong).is_err(), "{wrong:?}");

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use self::client::Target;
-use crate::config::Config;
+use crate::config::{Api, Config};
 
 /// Where the packaged unit has its settings.
 const USUAL_CONFIG: &str = "/etc/headroom/agent.toml";
@@ -38,6 +38,13 @@ pub fn ask(args: &StatusArgs) -> anyhow::Result<String> {
     let targets = targets(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(client::ask(&targets, "/status"))
+}
+
+/// Whether an agent answers where these settings say.
+pub(crate) fn agent_answers(api: &Api) -> bool {
+    let asked = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from);
+    let answer = asked.and_then(|runtime| runtime.block_on(client::ask(&Target::of(api), "/status")));
+    answer.and_then(|status| table(&status, false)).is_ok()
 }
 
 /// Asks, and prints to standard output; in colour where that is a terminal.

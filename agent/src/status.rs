@@ -42,6 +42,8 @@ pub struct HostStatus {
     pub max: PerResource<Option<f64>>,
     /// What of it is free, never below 0.
     pub free: PerResource<Option<f64>>,
+    /// The least CPU limit that the kernel takes with the period that is configured, in shares.
+    pub least_cpu: f64,
     /// Who counts CPU time.
     pub source: SourceKind,
     /// Why it is not eBPF, where that was wanted.
@@ -187,7 +189,7 @@ pub struct Decision {
     pub structure: String,
     /// Which resource: its key.
     pub resource: headroom_model::resource::Resource,
-    /// `CpuRescaleUp`, .. or `Reassert`, `Restore`, `FirstLimit`, `Api`.
+    /// `CpuRescaleUp`, .. or `Reassert`, `Adopt`, `Restore`, `FirstLimit`, `Pin`, `Unpin`, `Api`.
     pub action: String,
     /// The rule or the cause, and the numbers that it was judged by: why.
     pub why: String,

@@ -249,6 +249,57 @@ fn a_missing_current_starts_at_max() {
 }
 
 #[test]
+fn no_limit_starts_at_max_and_what_is_negative_is_refused() {
+    let files = Files::new("timestamp,cpu\n1,10\n");
+    let text = fs::read_to_string(files.path("S.json")).unwrap();
+    let with = |key: &str, value: &str| {
+        let mut structure: Value = serde_json::from_str(&text).unwrap();
+        structure["resources"]["cpu"][key] = serde_json::from_str(value).unwrap();
+        files.put("S.json", &structure.to_string());
+        files.try_run(&[])
+    };
+    assert_eq!(values(&with("current", "-1").unwrap())[0]["limit"], 400.0);
+    assert_eq!(values(&with("current", "\"-1\"").unwrap())[0]["limit"], 400.0);
+    let refused = |key, value, says: &str| {
+        let error = with(key, value).unwrap_err();
+        assert_eq!(error, format!("S.json, resources.cpu: {key} is {says}"));
+    };
+    refused("current", "-200", "-200, expected a number, 0 or more, or -1 for no limit");
+    refused("min", "-5", "-5, expected a number, 0 or more");
+    refused("max", "-1", "-1, expected a number, 0 or more");
+}
+
+/// What the command tells beside its output.
+fn told(files: &Files, flags: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headroom-agent"));
+    command.args(["replay", "--structure", "S.json", "--limits", "L.json", "--usage", "U.csv"]).args(flags);
+    let output = command.current_dir(files.path("")).env_remove("RUST_LOG").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_window_that_is_not_the_rows_is_told() {
+    let files = Files::new("timestamp,cpu\n1,10\n1.1,10\n1.2,10\n1.3,10\n");
+    let says = "the rows of U.csv are 0.1 s apart, and --window is 10 s";
+    assert!(told(&files, &[]).contains(says));
+    assert_eq!(told(&files, &["--summary"]).matches(says).count(), 1);
+    assert!(!told(&files, &["--window", "100ms", "--event-timeout", "1s"]).contains("apart"));
+}
+
+#[test]
+fn a_min_above_max_is_told_and_not_scaled() {
+    let files = Files::new("timestamp,cpu,mem\n1,300,500\n11,300,500\n");
+    let text = fs::read_to_string(files.path("S.json")).unwrap().replace("\"min\":50", "\"min\":500");
+    files.put("S.json", &text);
+    let resources: Vec<Value> = values(&files.run(&[])).iter().map(|line| line["resource"].clone()).collect();
+    assert_eq!(resources, ["mem", "mem"]);
+    assert!(told(&files, &[]).contains("S.json: cpu: min 500 is above max 400; change one of them; it is not scaled"));
+    files.put("U.csv", "timestamp,cpu\n1,300\n");
+    assert_eq!(files.error(&[]), "nothing of S.json is judged: cpu: min 500 is above max 400; change one of them");
+}
+
+#[test]
 fn bad_input_is_named() {
     let cases = [
         (

@@ -11,7 +11,7 @@ mod phases;
 mod summary;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use self::agent::Agent;
 use self::containers::Containers;
 use self::display::Display;
 use self::load::Load;
-use crate::{process, repo};
+use crate::repo;
 
 /// The containers.
 const NAMES: [&str; 2] = ["cont0", "cont1"];
@@ -63,18 +63,21 @@ struct Interrupted;
 fn drive(args: &Args, interrupted: &AtomicBool) -> Result<()> {
     let stop = || interrupted.load(Ordering::Relaxed);
     println!("building the agent (release) ..");
-    let binary = build()?;
+    let built = build();
+    // Ctrl-C ends cargo, too: that it failed is no news then.
     if stop() {
         bail!(Interrupted);
     }
+    let binary = built?;
     let dir = repo::root().join("target/quickstart");
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
 
-    let containers = Containers::make(&NAMES, &dir, args.plain)?;
+    let containers = Containers::make(&NAMES, &dir, args.plain, &stop)?;
     println!("cont0 and cont1 are {}", containers.describe());
     let agent = Agent::start(&binary, &dir, containers.pattern().as_deref())?;
     println!("the agent runs with {} and answers on {}", agent.config.display(), agent.url);
-    let mut loads = [Load::start(&containers, NAMES[0], 2)?, Load::start(&containers, NAMES[1], 1)?];
+    let mut loads = [Load::start(&containers, NAMES[0], 2, &stop)?, Load::start(&containers, NAMES[1], 1, &stop)?];
+    Load::steer_on_time();
     agent.wait_for(&NAMES, Instant::now() + Duration::from_secs(10), &stop)?;
 
     let before = agent.status()?;
@@ -136,7 +139,9 @@ fn keep(agent: &Agent, loads: &mut [Load], stop: &dyn Fn() -> bool) {
 fn build() -> Result<PathBuf> {
     let root = repo::root();
     let mut cargo = repo::cargo();
-    process::run(cargo.args(["build", "--release", "--package", "headroom-agent"]).current_dir(&root))?;
+    // The first build takes minutes: cargo's own output tells how far it is.
+    let status = cargo.args(["build", "--release", "--package", "headroom-agent"]).stdin(Stdio::null()).status()?;
+    ensure!(status.success(), "the agent did not build (see above)");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(target.join("release/headroom-agent"))
 }

@@ -121,7 +121,10 @@ fn lxc() -> Finding {
     if process::which("lxc-create").is_some() {
         Finding::Good("LXC: quickstart makes real containers".to_owned())
     } else {
-        Finding::Lacks("no LXC: quickstart makes its containers from plain cgroups (apt install lxc for real ones)".to_owned())
+        Finding::Lacks(
+            "no LXC: quickstart makes its containers from plain cgroups (apt install lxc busybox-static for real ones)"
+                .to_owned(),
+        )
     }
 }
 

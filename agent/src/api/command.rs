@@ -58,7 +58,7 @@ pub struct ContainerWrite {
     pub reply: oneshot::Sender<Result<(), WriteError>>,
 }
 
-/// Why a write did not happen. Whatever the reason, everything is as it was.
+/// Why a write did not happen. Everything is as it was, but for [`WriteError::HalfDone`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// The container is no longer there.
@@ -70,6 +70,22 @@ pub enum WriteError {
         /// [`Change::part`].
         part: &'static str,
         /// What is wrong, and what would be right.
+        why: String,
+    },
+    /// The value is sound, but as things stand now it cannot be had.
+    #[error("{part}: {why}; nothing was changed")]
+    Conflict {
+        /// [`Change::part`].
+        part: &'static str,
+        /// What is in the way, and what can be done about it.
+        why: String,
+    },
+    /// The kernel did not do it, nor put back what had been changed before.
+    #[error("{part}: {why}")]
+    HalfDone {
+        /// [`Change::part`].
+        part: &'static str,
+        /// What the kernel said to both.
         why: String,
     },
     /// The kernel did not do it.

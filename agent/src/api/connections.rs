@@ -1,154 +1,119 @@
 //! Bounds what connections cost: so many at once, and none that just sits there.
 //!
-//! A listener that is full makes others wait in the kernel's queue; each listener has its own bound, so a crowd on TCP does not
-//! shut out who uses the unix socket.
+//! A connection has a few seconds for the whole header of its next request, the first one or another. Where all places are taken, who
+//! comes gets that of the connection that has gone longest without a request; where all are being answered, it waits for one. Each
+//! listener has its own places, so a crowd on TCP does not shut out who uses the unix socket.
 
+mod places;
+mod stalled;
+
+use std::convert::Infallible;
 use std::future::Future;
-use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
+use axum::response::Response;
 use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-/// Connections at once.
-const MOST: usize = 64;
+use self::places::{Place, Places};
+use self::stalled::Stalled;
 
-/// A connection on which nothing moves for so long is closed; the longest write is answered sooner.
-const IDLE: Duration = Duration::from_mins(1);
-
-/// A listener with bounds.
-pub(super) struct Bounded<L> {
-    listener: L,
-    free: Arc<Semaphore>,
-    idle: Duration,
+/// What a listener's connections may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Connections at once.
+    most: usize,
+    /// Within this a connection has sent the whole header of its next request.
+    header: Duration,
+    /// A connection on which nothing moves for so long is closed, also in the middle of a request.
+    stalled: Duration,
 }
 
-impl<L> Bounded<L> {
-    pub(super) fn new(listener: L) -> Self {
-        Self::with(listener, MOST, IDLE)
-    }
-
-    fn with(listener: L, most: usize, idle: Duration) -> Self {
-        Self { listener, free: Arc::new(Semaphore::new(most)), idle }
-    }
+impl Bounds {
+    /// The longest write is answered well within `stalled`.
+    pub(super) const USUAL: Self = Self { most: 64, header: Duration::from_secs(5), stalled: Duration::from_mins(1) };
 }
 
-impl<L: Listener> Listener for Bounded<L> {
-    type Io = Connection<L::Io>;
-    type Addr = L::Addr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // The semaphore is never closed.
-        let place = Arc::clone(&self.free).acquire_owned().await.ok();
-        let (io, address) = self.listener.accept().await;
-        (Connection { io, idle: self.idle, deadline: Box::pin(sleep(self.idle)), _place: place }, address)
+/// Serves until `ending` holds true, and then until the last request is answered.
+pub(super) async fn serve<L: Listener>(mut listener: L, router: Router, bounds: Bounds, ending: watch::Receiver<bool>) {
+    let places = Places::new(bounds.most);
+    let mut open = JoinSet::new();
+    let mut ended = pin!(ended(ending.clone()));
+    loop {
+        let come = async {
+            let (io, _) = listener.accept().await;
+            (io, places.take().await)
+        };
+        let (io, place) = tokio::select! {
+            () = &mut ended => break,
+            come = come => come,
+        };
+        while open.try_join_next().is_some() {}
+        open.spawn(attend(io, place, router.clone(), bounds, ending.clone()));
     }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
+    drop(listener);
+    while open.join_next().await.is_some() {}
 }
 
-/// A connection that holds its place until it ends.
-pub(super) struct Connection<Io> {
-    io: Io,
-    idle: Duration,
-    deadline: Pin<Box<Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
+async fn ended(mut ending: watch::Receiver<bool>) {
+    // Who would tell is gone: that is the end, too.
+    drop(ending.wait_for(|ends| *ends).await);
 }
 
-impl<Io> Connection<Io> {
-    /// What moves puts the deadline off; what waits has it.
-    fn judge<T>(&mut self, moved: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if moved.is_ready() {
-            self.deadline.as_mut().reset(Instant::now() + self.idle);
-            return moved;
+/// Serves one connection until it ends, is sent away, or the agent ends.
+async fn attend<Io>(io: Io, place: Place, router: Router, bounds: Bounds, ending: watch::Receiver<bool>)
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let place = Arc::new(place);
+    let service = Attended { router: TowerToHyperService::new(router), place: Arc::clone(&place) };
+    let io = TokioIo::new(Stalled::new(io, bounds.stalled));
+    let mut connection =
+        pin!(http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(bounds.header).serve_connection(io, service));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = place.sent_away() => return,
+        () = ended(ending) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-        self.deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    };
+    if let Err(e) = served {
+        tracing::debug!("a connection to the API ended: {e}");
     }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Connection<Io> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let moved = Pin::new(&mut self.io).poll_read(context, buffer);
-        self.judge(moved, context)
-    }
+/// The router, for one connection: its place is not given to others while it is being answered.
+struct Attended {
+    router: TowerToHyperService<Router>,
+    place: Arc<Place>,
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let moved = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.judge(moved, context)
-    }
+impl Service<hyper::Request<Incoming>> for Attended {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let moved = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
-        self.judge(moved, context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let busy = self.place.busy();
+        let answer = self.router.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(busy);
+            answer
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{UnixListener, UnixStream};
-
-    use super::*;
-
-    fn run(test: impl Future<Output = ()>) {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-    }
-
-    #[test]
-    fn one_too_many_waits_for_a_place() {
-        run(async {
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("s");
-            let mut listener = Bounded::with(UnixListener::bind(&path).unwrap(), 2, IDLE);
-            let _clients = [UnixStream::connect(&path).await.unwrap(), UnixStream::connect(&path).await.unwrap()];
-            let (first, second) = (listener.accept().await, listener.accept().await);
-            let mut third = UnixStream::connect(&path).await.unwrap();
-            third.write_all(b"x").await.unwrap();
-            assert_eq!(listener.free.available_permits(), 0);
-            drop(first);
-            let (mut io, _) = listener.accept().await;
-            assert_eq!(io.read_u8().await.unwrap(), b'x');
-            drop((second, io));
-            assert_eq!(listener.free.available_permits(), 2);
-        });
-    }
-
-    #[test]
-    fn what_sits_there_is_closed_and_what_moves_is_not() {
-        run(async {
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("s");
-            let mut listener = Bounded::with(UnixListener::bind(&path).unwrap(), 2, Duration::from_millis(50));
-            let mut client = UnixStream::connect(&path).await.unwrap();
-            let (mut io, _) = listener.accept().await;
-            client.write_all(b"x").await.unwrap();
-            assert_eq!(io.read_u8().await.unwrap(), b'x');
-            assert_eq!(io.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        });
-    }
-}
+mod tests;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::sync::oneshot;
@@ -16,11 +16,14 @@ use super::ApiState;
 use super::command::ContainerWrite;
 use super::document::Document;
 use super::error::{ApiError, json};
-use super::put::{Bounds, changes};
+use super::put::changes;
 use crate::status::{ContainerStatus, Snapshot};
 
 /// Longer than any write takes; lowering memory reclaims for seconds.
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
+
+/// Longer than it takes to send a body.
+const LONGEST_SENDING: Duration = Duration::from_secs(10);
 
 /// Longer than the control loop takes to answer when it is well.
 const LONGEST_LOOK: Duration = Duration::from_millis(200);
@@ -69,14 +72,12 @@ pub(super) async fn resources_of_one(State(state): State<ApiState>, name: Name, 
 }
 
 /// `PUT /container/{name}`, whatever the Content-Type: carried out whole or not at all, answered with what then stands.
-pub(super) async fn put(State(state): State<ApiState>, name: Name, body: Result<Bytes, BytesRejection>) -> Answer {
+pub(super) async fn put(State(state): State<ApiState>, name: Name, body: Result<Body, ApiError>) -> Answer {
     let Path(name) = name.map_err(|e| ApiError::bad(e.body_text()))?;
-    let body = body.map_err(|e| {
-        ApiError::new(e.status(), format!("{}; the longest is {} KiB", e.body_text(), super::LONGEST_BODY / 1024))
-    })?;
+    let Body(body) = body?;
     let snapshot = state.snapshot.load_full();
     let status = find(&snapshot, &name)?;
-    let mut changes = changes(&body, Bounds { host: &snapshot.host, least_cpu: state.least_cpu })?;
+    let mut changes = changes(&body, &snapshot.host)?;
     // What was got is put back with its -1 for what this container does not have at all.
     changes.retain(|change| change.lifts().is_none_or(|resource| status.resources[resource].is_some()));
     if !changes.is_empty() {
@@ -97,6 +98,27 @@ async fn write(state: &ApiState, name: &str, changes: Vec<super::command::Change
             StatusCode::GATEWAY_TIMEOUT,
             format!("the write has taken longer than {LONGEST_WRITE:?} and goes on; GET shows what became of it"),
         )),
+    }
+}
+
+/// The whole body of a request, which may not take long to come.
+pub(super) struct Body(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match timeout(LONGEST_SENDING, Bytes::from_request(request, state)).await {
+            Ok(Ok(body)) => Ok(Self(body)),
+            Ok(Err(e)) => {
+                let message = format!("{}; the longest is {} KiB", e.body_text(), super::LONGEST_BODY / 1024);
+                Err(ApiError::new(e.status(), message))
+            }
+            Err(_) => {
+                let message = format!("the body was not sent within {LONGEST_SENDING:?}");
+                Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message))
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode, header};
@@ -17,15 +18,18 @@ use crate::config::Token;
 
 /// What one listener asks of requests.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub(super) struct Door {
     /// Host names that are answered, without port.
     hosts: Vec<String>,
     writes: Writes,
 }
 
+/// A door that is changed while requests come in.
+pub(super) type SharedDoor = Arc<ArcSwap<Door>>;
+
 /// Who may write.
 #[derive(Clone, Debug)]
-pub enum Writes {
+pub(super) enum Writes {
     /// Everybody who can connect.
     Open,
     /// Who shows the token.
@@ -36,7 +40,7 @@ pub enum Writes {
 
 impl Door {
     /// A TCP listener's door.
-    pub fn tcp(address: SocketAddr, allowed_hosts: &[String], writes: Writes) -> Self {
+    pub(super) fn tcp(address: SocketAddr, allowed_hosts: &[String], writes: Writes) -> Self {
         let own = match address {
             SocketAddr::V4(v4) => v4.ip().to_string(),
             SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
@@ -48,7 +52,7 @@ impl Door {
     }
 
     /// A unix socket's door: its file mode says who may come in.
-    pub fn unix(allowed_hosts: &[String]) -> Self {
+    pub(super) fn unix(allowed_hosts: &[String]) -> Self {
         let mut hosts = ["127.0.0.1", "localhost", "[::1]"].map(str::to_owned).to_vec();
         hosts.extend_from_slice(allowed_hosts);
         Self { hosts, writes: Writes::Open }
@@ -100,8 +104,8 @@ fn bearer(request: &Request) -> Option<&[u8]> {
 }
 
 /// Stands before every route.
-pub(super) async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    match door.admits(&request) {
+pub(super) async fn check(State(door): State<SharedDoor>, request: Request, next: Next) -> Response {
+    match door.load().admits(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }

@@ -33,7 +33,8 @@ impl ApiError {
         let status = match error {
             WriteError::Gone => StatusCode::NOT_FOUND,
             WriteError::Refused { .. } => StatusCode::BAD_REQUEST,
-            WriteError::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            WriteError::Conflict { .. } => StatusCode::CONFLICT,
+            WriteError::HalfDone { .. } | WriteError::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, format!("container {name:?}: {error}"))
     }

@@ -25,16 +25,8 @@ const READ_ONLY: &[&str] = &[
     "device_name_in_host",
 ];
 
-/// What a limit may be on this host.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds<'a> {
-    pub(super) host: &'a HostStatus,
-    /// The least CPU limit that the kernel takes, in shares.
-    pub(super) least_cpu: f64,
-}
-
 /// The changes in a body, each kind once.
-pub(super) fn changes(body: &[u8], bounds: Bounds<'_>) -> Result<Vec<Change>, ApiError> {
+pub(super) fn changes(body: &[u8], host: &HostStatus) -> Result<Vec<Change>, ApiError> {
     let expected = "expected a JSON object such as {\"cpu\": {\"cpu_allowance_limit\": 200}}";
     let body: Value = serde_json::from_slice(body).map_err(|e| ApiError::bad(format!("the body is no JSON: {e}; {expected}")))?;
     let parts = body.as_object().ok_or_else(|| ApiError::bad(expected))?;
@@ -43,7 +35,7 @@ pub(super) fn changes(body: &[u8], bounds: Bounds<'_>) -> Result<Vec<Change>, Ap
         let settings = settings_of(part, settings)?;
         for (key, value) in settings {
             let named = |message| ApiError::bad(format!("{part}.{key} = {value}: {message}"));
-            let Some(change) = change(part, key, value, bounds).map_err(named)? else { continue };
+            let Some(change) = change(part, key, value, host).map_err(named)? else { continue };
             match changes.iter().find(|known| discriminant(*known) == discriminant(&change)) {
                 Some(known) if *known == change => {}
                 Some(_) => return Err(named("the body also asks for another value".to_owned())),
@@ -62,12 +54,12 @@ fn settings_of<'a>(part: &str, settings: &'a Value) -> Result<&'a Map<String, Va
 }
 
 /// What one setting changes; `None` for those that only describe. A disk's write limit is taken as it is meant wherever it stands.
-fn change(part: &str, key: &str, value: &Value, bounds: Bounds<'_>) -> Result<Option<Change>, String> {
-    let limit = |resource| limit(resource, value, bounds);
+fn change(part: &str, key: &str, value: &Value, host: &HostStatus) -> Result<Option<Change>, String> {
+    let limit = |resource| limit(resource, value, host);
     let is_disk = part.starts_with("disk");
     Ok(Some(match (part, key) {
         ("cpu", "cpu_allowance_limit") => Change::CpuLimit(limit(Resource::Cpu)?),
-        ("cpu", "cpu_num") => Change::Cpuset(cpus(value, &bounds.host.online_cpus)?),
+        ("cpu", "cpu_num") => Change::Cpuset(cpus(value, &host.online_cpus)?),
         ("mem", "mem_limit") => Change::Memory(limit(Resource::Mem)?),
         ("net", "net_limit") => Change::Net(limit(Resource::Net)?),
         (_, "disk_read_limit") if is_disk => Change::DiskRead(limit(Resource::DiskRead)?),
@@ -99,7 +91,7 @@ fn unit(part: &str, value: &Value) -> Result<(), String> {
     }
 }
 
-fn limit(resource: Resource, value: &Value, bounds: Bounds<'_>) -> Result<Limit, String> {
+fn limit(resource: Resource, value: &Value, host: &HostStatus) -> Result<Limit, String> {
     let amount = number(value).ok_or("expected a number, or -1 for no limit")?;
     let lifts = (amount + 1.0).abs() < f64::EPSILON || (resource == Resource::Cpu && amount.abs() < f64::EPSILON);
     if lifts {
@@ -107,14 +99,14 @@ fn limit(resource: Resource, value: &Value, bounds: Bounds<'_>) -> Result<Limit,
     }
     let unit = resource.unit();
     let least = match resource {
-        Resource::Cpu => bounds.least_cpu,
+        Resource::Cpu => host.least_cpu,
         Resource::Mem => LEAST_MEMORY,
         _ => 1.0,
     };
     if amount < least {
         return Err(format!("expected at least {least} {unit}, or -1 for no limit"));
     }
-    match bounds.host.max[resource] {
+    match host.max[resource] {
         Some(max) if amount > max => Err(format!("the host has {max} {unit}; -1 takes the limit off")),
         _ => Ok(Limit::At(amount)),
     }

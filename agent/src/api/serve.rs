@@ -5,14 +5,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::connections::Bounded;
-use super::{ApiState, Door, Writes, app};
+use super::connections::{self, Bounds};
+use super::door::{Door, SharedDoor, Writes};
+use super::{ApiState, app};
 use crate::config;
 
 /// How long requests in flight may go on once the agent ends.
@@ -31,31 +34,48 @@ pub enum ServeError {
     #[error("api.listen = {0} is no loopback address, so api.token_file has to be set and api.open_writes to be off")]
     OffLoopback(SocketAddr),
     /// The address is taken, or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {cause}")]
     Tcp {
         /// `api.listen`.
         address: SocketAddr,
         /// The kernel's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The socket cannot be made.
-    #[error("cannot listen on the socket {}: {source}", path.display())]
+    #[error("cannot listen on the socket {}: {cause}", path.display())]
     Unix {
         /// `api.socket`.
         path: PathBuf,
         /// The kernel's answer.
-        source: io::Error,
+        cause: io::Error,
     },
-    /// Accepting failed for good.
-    #[error("serving the API failed: {0}")]
-    Serve(io::Error),
 }
 
 /// Bound, not yet served: what cannot be had is known before anything starts.
 #[derive(Debug)]
 pub struct Listeners {
-    tcp: Option<(TcpListener, Door)>,
-    unix: Option<(UnixListener, SocketFile, Door)>,
+    tcp: Option<(TcpListener, SharedDoor)>,
+    unix: Option<(UnixListener, SocketFile, SharedDoor)>,
+}
+
+/// The doors of listeners that are served: who may come in can be changed, where is listened cannot.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    tcp: Option<(SocketAddr, SharedDoor)>,
+    unix: Option<SharedDoor>,
+}
+
+impl Doors {
+    /// Takes over `token_file` (which is read again), `open_writes` and `allowed_hosts`; all of them, or none with an error.
+    pub fn set(&self, api: &config::Api) -> Result<(), ServeError> {
+        if let Some((address, door)) = &self.tcp {
+            door.store(Arc::new(tcp_door(*address, api)?));
+        }
+        if let Some(door) = &self.unix {
+            door.store(Arc::new(Door::unix(&api.allowed_hosts)));
+        }
+        Ok(())
+    }
 }
 
 impl Listeners {
@@ -67,8 +87,9 @@ impl Listeners {
         };
         let unix = match &api.socket {
             Some(path) => {
-                let bound = bind_unix(path).await.map_err(|source| ServeError::Unix { path: path.clone(), source })?;
-                Some((bound, SocketFile(path.clone()), Door::unix(&api.allowed_hosts)))
+                let bound = bind_unix(path).await.map_err(|cause| ServeError::Unix { path: path.clone(), cause })?;
+                let door = Arc::new(ArcSwap::from_pointee(Door::unix(&api.allowed_hosts)));
+                Some((bound, SocketFile(path.clone()), door))
             }
             None => None,
         };
@@ -80,53 +101,48 @@ impl Listeners {
         self.tcp.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
+    /// The doors of these listeners, to be changed while they are served.
+    pub fn doors(&self) -> Doors {
+        let tcp = self.tcp.as_ref().and_then(|(listener, door)| Some((listener.local_addr().ok()?, Arc::clone(door))));
+        Doors { tcp, unix: self.unix.as_ref().map(|(_, _, door)| Arc::clone(door)) }
+    }
+
     /// Serves until `shutdown` is ready, then lets requests in flight end for up to half a second and removes the socket.
-    pub async fn serve(self, state: ApiState, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    pub async fn serve(self, state: ApiState, shutdown: impl Future<Output = ()>) {
         let (ending, told) = watch::channel(false);
-        let ended = |mut told: watch::Receiver<bool>| async move { told.wait_for(|ends| *ends).await.map_or((), |_| ()) };
         let (tcp, unix) = (self.tcp, self.unix);
         let (tcp_told, tcp_state) = (told.clone(), state.clone());
         let over_tcp = async move {
-            match tcp {
-                Some((listener, door)) => {
-                    axum::serve(Bounded::new(listener), app(tcp_state, door)).with_graceful_shutdown(ended(tcp_told)).await
-                }
-                None => Ok(()),
+            if let Some((listener, door)) = tcp {
+                connections::serve(listener, app(tcp_state, door), Bounds::USUAL, tcp_told).await;
             }
         };
         let over_unix = async move {
-            match unix {
-                Some((listener, _removed_at_the_end, door)) => {
-                    axum::serve(Bounded::new(listener), app(state, door)).with_graceful_shutdown(ended(told)).await
-                }
-                None => Ok(()),
+            if let Some((listener, _removed_at_the_end, door)) = unix {
+                connections::serve(listener, app(state, door), Bounds::USUAL, told).await;
             }
         };
-        let mut served = std::pin::pin!(async { tokio::try_join!(over_tcp, over_unix) });
+        let mut served = std::pin::pin!(async { tokio::join!(over_tcp, over_unix) });
         tokio::pin!(shutdown);
-        let failed = tokio::select! {
-            outcome = &mut served => {
-                if outcome.is_ok() {
-                    // Nothing is listened on.
-                    shutdown.await;
-                }
-                outcome.err()
-            }
+        tokio::select! {
+            // Nothing is listened on.
+            _ = &mut served => shutdown.await,
             () = &mut shutdown => {
                 ending.send_replace(true);
-                timeout(GRACE, served).await.ok().and_then(Result::err)
+                // What is not answered by then is cut off.
+                timeout(GRACE, served).await.ok();
             }
-        };
-        failed.map_or(Ok(()), |source| Err(ServeError::Serve(source)))
+        }
     }
 }
 
-/// [`Listeners::bind`] and [`Listeners::serve`] in one.
-pub async fn serve(state: ApiState, api: &config::Api, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-    Listeners::bind(api).await?.serve(state, shutdown).await
+async fn bind_tcp(address: SocketAddr, api: &config::Api) -> Result<(TcpListener, SharedDoor), ServeError> {
+    let door = tcp_door(address, api)?;
+    let listener = TcpListener::bind(address).await.map_err(|cause| ServeError::Tcp { address, cause })?;
+    Ok((listener, Arc::new(ArcSwap::from_pointee(door))))
 }
 
-async fn bind_tcp(address: SocketAddr, api: &config::Api) -> Result<(TcpListener, Door), ServeError> {
+fn tcp_door(address: SocketAddr, api: &config::Api) -> Result<Door, ServeError> {
     let token = api.token()?;
     if !address.ip().is_loopback() && (token.is_none() || api.open_writes) {
         return Err(ServeError::OffLoopback(address));
@@ -136,8 +152,7 @@ async fn bind_tcp(address: SocketAddr, api: &config::Api) -> Result<(TcpListener
         Some(token) => Writes::Token(token),
         None => Writes::Closed,
     };
-    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Tcp { address, source })?;
-    Ok((listener, Door::tcp(address, &api.allowed_hosts, writes)))
+    Ok(Door::tcp(address, &api.allowed_hosts, writes))
 }
 
 async fn bind_unix(path: &Path) -> io::Result<UnixListener> {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+
 use super::CgroupPath;
 
 /// The result of everything that touches cgroupfs.
@@ -104,7 +106,7 @@ pub enum CgroupError {
     },
     /// A memory limit that the cgroup already exceeds. v1 kernels refuse it themselves (EBUSY); on v2 it would end in the
     /// OOM killer, so it is not even tried.
-    #[error("{file}: {wanted_mib} MiB are less than the {usage_mib} MiB in use; wait until it uses less, or use memory.high")]
+    #[error("{file}: {wanted_mib} MiB are less than the {usage_mib} MiB in use; {advice}")]
     BelowUsage {
         /// The file, whole path.
         file: PathBuf,
@@ -112,6 +114,8 @@ pub enum CgroupError {
         wanted_mib: f64,
         /// What is in use and cannot be given back.
         usage_mib: f64,
+        /// What can be done about it.
+        advice: &'static str,
     },
     /// A write failed, and so did putting back what had been written before it: the limits stand half-way.
     #[error("{cause}; and what had been changed before could not be put back: {undo}")]
@@ -145,6 +149,19 @@ impl CgroupError {
     /// Whether it says that the cgroup is no longer there.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. })
+    }
+
+    /// Whether it says that the value cannot be had as things stand now: what is in use, or set above or below, is in the way. The
+    /// kernel's own such answers are `EBUSY`, `EINVAL` and, for CPUs, `ENOSPC` and `EACCES`.
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::BelowUsage { .. } | Self::OverParent { .. } | Self::UnderChild { .. } => true,
+            Self::Write { answer, .. } => {
+                let errno = answer.raw_os_error().map(Errno::from_raw);
+                matches!(errno, Some(Errno::EBUSY | Errno::EINVAL | Errno::ENOSPC | Errno::EACCES))
+            }
+            _ => false,
+        }
     }
 
     /// Whether it says that there is no such controller or file.

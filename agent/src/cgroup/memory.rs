@@ -140,7 +140,11 @@ pub(super) fn explain_busy(dir: &Dir, limit: Limit, error: CgroupError) -> Cgrou
 }
 
 fn below_usage(dir: &Dir, name: &str, wanted_mib: f64, usage: f64) -> CgroupError {
-    CgroupError::BelowUsage { file: dir.whole(name), wanted_mib, usage_mib: usage / MIB }
+    let advice = match dir.version() {
+        Version::V1 => "wait until it uses less, or ask for more than that",
+        Version::V2 => "wait until it uses less, or use memory.high",
+    };
+    CgroupError::BelowUsage { file: dir.whole(name), wanted_mib, usage_mib: usage / MIB, advice }
 }
 
 /// v1's limit on memory and swap together that goes with a new `max`: what it left for swap stays. `None` where there is nothing to move.

@@ -1,7 +1,10 @@
 //! What the facts mean. Pure.
 
+mod places;
+
 use std::path::PathBuf;
 
+use super::places::Places;
 use crate::cgroup::{Controller, Mode, Version};
 use crate::host::capabilities::Capability;
 use crate::host::probe::{Cgroups, Facts};
@@ -20,10 +23,19 @@ const WATCHES: u64 = 8192;
 /// What was tried beside the probing.
 #[derive(Clone, Debug)]
 pub struct Tried {
-    /// The configuration, where one was named: the source that it forces, or what is wrong.
-    pub config: Option<(PathBuf, Result<Option<SourceKind>, String>)>,
+    /// The configuration, where one was named: what it says, or what is wrong.
+    pub config: Option<(PathBuf, Result<Configured, String>)>,
     /// Loading and attaching the kernel side.
     pub ebpf: Result<(), String>,
+}
+
+/// What a configuration says that matters here.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// `sampler.source`, where it forces one.
+    pub source: Option<SourceKind>,
+    /// What was found at the places that it names.
+    pub places: Places,
 }
 
 /// How good something is.
@@ -97,9 +109,11 @@ impl Finding {
 
 /// Judges the facts.
 pub fn decide(facts: &Facts, tried: &Tried) -> Report {
-    let forced = tried.config.as_ref().and_then(|(_, read)| read.clone().ok().flatten());
+    let configured = tried.config.as_ref().and_then(|(_, read)| read.as_ref().ok());
+    let forced = configured.and_then(|configured| configured.source);
     let mut findings = Vec::new();
     findings.extend(config(tried));
+    findings.extend(configured.into_iter().flat_map(|configured| places::findings(&configured.places)));
     findings.push(kernel(facts));
     match &facts.cgroups {
         Ok(cgroups) => findings.extend([controllers(cgroups), writing(cgroups)]),

@@ -1,7 +1,7 @@
 //! `[[container]]`: which containers, and what they get.
 
 use headroom_model::policy::thresholds::BoundaryType;
-use headroom_model::resource::PerResource;
+use headroom_model::resource::{PerResource, Resource};
 use toml::de::DeValue;
 
 use super::kinds::{boolean, glob, one_of, within};
@@ -36,10 +36,11 @@ pub(super) fn container(section: Section<'_>, profile: Profile) -> ContainerRule
         guard: section.or("guard", GuardMode::Off, guard),
         resources: PerResource::from_fn(|r| resource(section.section(r.key()), profile)),
     };
-    if rule.name.is_none() && rule.engine.is_none() && rule.path.is_none() {
+    // What is there but wrong has been told: what follows from that need not be.
+    if !["name", "engine", "path"].iter().any(|key| section.has(key)) {
         section.wrong("name", "is missing: select by at least one of name, engine, path (name = \"*\" for all)".to_owned());
     }
-    if rule.guard != GuardMode::Off && rule.resources.present().next().is_none() {
+    if rule.guard != GuardMode::Off && !Resource::ALL.iter().any(|resource| section.has(resource.key())) {
         section.wrong(
             "guard",
             "needs a table that says what is guarded and how far, such as [container.cpu] with min and max".to_owned(),
@@ -95,10 +96,10 @@ fn boundary(section: &Section<'_>, max: Option<f64>, profile: Profile) -> (f64, 
             }
             (boundary, boundary_type)
         }
-        (None, Some(_)) => {
+        (None, Some(_)) if !section.has("boundary") => {
             section.wrong("boundary_type", "needs boundary beside it".to_owned());
             default_boundary(profile)
         }
-        (None, None) => default_boundary(profile),
+        (None, _) => default_boundary(profile),
     }
 }

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 /// Why there is no [`super::Config`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file could not be read.
-    #[error("cannot read the settings file {}: {source}", file.display())]
+    /// A file could not be read.
+    #[error("cannot read the {what} {}: {cause}", file.display())]
     Unreadable {
+        /// What it is for: the settings, the rules, the token.
+        what: &'static str,
         /// Which.
         file: PathBuf,
         /// The kernel's answer.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// What it says is not right.
     #[error("{}", Problem::list(problems))]

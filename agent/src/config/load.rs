@@ -10,10 +10,7 @@ use super::{Config, ConfigError, container, sections, warnings};
 impl Config {
     /// Reads and checks a settings file. Every problem in it is reported, not only the first.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, &path.display().to_string()),
-            Err(source) => Err(ConfigError::Unreadable { file: path.to_owned(), source }),
-        }
+        Self::parse(&super::file::read("settings file", path)?, &path.display().to_string())
     }
 
     /// Checks the text of a settings file; `file` is what errors call it. An empty text gives the defaults, which guard nothing.

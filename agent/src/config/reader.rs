@@ -95,6 +95,11 @@ impl<'a> Section<'a> {
         self.table.is_some()
     }
 
+    /// Whether the file has `key` in this table, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// The value of `key`, if it is there and right; what is wrong with it is noted.
     pub(super) fn maybe<T>(&self, key: &'static str, kind: impl Kind<T>) -> Option<T> {
         let entry = self.entry(key)?;

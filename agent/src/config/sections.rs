@@ -152,7 +152,7 @@ pub(super) fn api(section: Section<'_>) -> Api {
         allowed_hosts: section.list("allowed_hosts", Vec::new(), text),
     };
     if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback()) {
-        if api.token_file.is_none() {
+        if !section.has("token_file") {
             section.wrong("listen", format!("{address} is no loopback address, so token_file has to be set"));
         }
         if api.open_writes {

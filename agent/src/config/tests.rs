@@ -210,6 +210,52 @@ fn errors_name_file_line_key_value_and_what_would_be_right() {
     }
 }
 
+/// One mistake is one problem, and not what would follow from it besides.
+#[test]
+fn only_the_mistake_itself_is_told() {
+    let guarded = "[[container]]\nname = \"a\"\nguard = true\n[container.cpu]\n";
+    for text in [
+        &format!("{guarded}min = -5\nmax = 50"),
+        &format!("{guarded}min = 5\nmax = \"many\"\nboundary = 5"),
+        &format!("{guarded}min = 5"),
+        &format!("{guarded}min = 5\nmax = 50\nboundary = -1\nboundary_type = \"absolute\""),
+        &format!("{guarded}min = 60\nmax = 50"),
+        "[[container]]\nname = 5",
+        "[[container]]\nname = \"a\"\nguard = true\ncpu = 5",
+        "api = { listen = \"10.0.0.1:80\", token_file = 5 }",
+        "guardian.window.cpu = \"5 parsecs\"",
+    ] {
+        let message = refused(text);
+        assert_eq!(message.lines().count(), 1, "{text}\nsays: {message}");
+    }
+}
+
+/// An error's text as it is shown: with its causes.
+fn told(error: ConfigError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
+#[test]
+fn each_file_is_called_by_its_use_and_the_reason_is_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    for (path, reason) in
+        [(Path::new("/nowhere/file"), "No such file or directory (os error 2)"), (&pipe, "it is a pipe, expected")]
+    {
+        let config = parse(&format!("guardian.rules = {path:?}\napi.token_file = {path:?}"));
+        let all = [
+            ("settings file", told(Config::load(path).unwrap_err())),
+            ("rules file", told(config.guardian.rules_text().unwrap_err())),
+            ("token file", told(config.api.token().unwrap_err())),
+        ];
+        for (what, message) in all {
+            assert!(message.starts_with(&format!("cannot read the {what} {}: {reason}", path.display())), "{message}");
+            assert_eq!(message.matches(reason).count(), 1, "{message}");
+        }
+    }
+}
+
 #[test]
 fn all_problems_are_told_at_once_in_the_files_order() {
     let message = refused("[scaler]\nburst = 2\nperiod = 0\n[guardian]\nactiv = true\nevent_timeout = \"\"");
@@ -222,6 +268,22 @@ fn a_file_that_cannot_be_read_is_named() {
     let error = Config::load(Path::new("/nowhere/agent.toml")).unwrap_err();
     assert!(matches!(error, ConfigError::Unreadable { .. }));
     assert!(error.to_string().contains("/nowhere/agent.toml"), "{error}");
+}
+
+#[test]
+fn what_cannot_change_stays_as_it_runs_however_often_it_is_read() {
+    let running = parse("host.name = \"host0\"\nagent.state_dir = \"/a\"");
+    for _ in 0..2 {
+        let mut new = parse(
+            "host = { name = \"other\", max.cpu = 100 }\nagent.state_dir = \"/a\"\napi = { listen = \"off\", open_writes = true }\n\
+             discovery = { rescan = 1, pattern = [{ path = \"(?<name>.)\" }] }",
+        );
+        assert_eq!(new.hold_fixed(&running), ["host.name", "[[discovery.pattern]]", "discovery.rescan", "api.listen"]);
+        assert_eq!((new.host.name.as_str(), new.api.listen), ("host0", running.api.listen));
+        assert!(new.discovery.patterns.is_empty() && new.discovery.rescan == running.discovery.rescan);
+        assert_eq!((new.host.max[Resource::Cpu], new.api.open_writes), (Some(100.0), true), "the rest is taken over");
+    }
+    assert_eq!(parse("host.name = \"host0\"\nagent.state_dir = \"/a\"").hold_fixed(&running), [""; 0]);
 }
 
 #[test]

@@ -41,10 +41,7 @@ impl Api {
     /// Reads `token_file`, where there is one.
     pub fn token(&self) -> Result<Option<Token>, ConfigError> {
         let Some(file) = &self.token_file else { return Ok(None) };
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(source) => return Err(ConfigError::Unreadable { file: file.clone(), source }),
-        };
+        let text = super::file::read("token file", file)?;
         Token::new(&text).map(Some).map_err(|message| {
             let file = file.display().to_string();
             ConfigError::Invalid { problems: vec![Problem { file, line: 1, key: String::new(), value: String::new(), message }] }

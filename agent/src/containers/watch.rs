@@ -75,7 +75,7 @@ pub enum WatchError {
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
     /// The machine gives no thread or no descriptor.
-    #[error("cannot start looking for containers: {0}")]
+    #[error("the machine gives no thread or no descriptor for it")]
     Start(#[from] io::Error),
 }
 

@@ -11,6 +11,7 @@ use headroom_model::resource::Resource;
 use super::entry::Entry;
 use super::journal::{Because, Told};
 use super::latency::Timed;
+use super::pinned::UNPIN;
 use super::state::State;
 use crate::api::command::ContainerWrite;
 use crate::cgroup::{ApplyError, Change, CpuLimit, Version};
@@ -252,6 +253,7 @@ impl State {
             }
             Some(Pending::Set { id, resource, from, to, action, why }) => {
                 self.landed(id, Some(resource), finished_ns);
+                let is_unpinned = action == UNPIN && result.is_ok();
                 let (stands, outcome, detail) = match result {
                     Ok(()) => (to, "applied", None),
                     Err(e) => {
@@ -262,6 +264,9 @@ impl State {
                 self.stands(id, resource, stands);
                 self.set_limit(id, resource, stands);
                 self.tell_set(id, resource, action, why, (from, stands), outcome, detail);
+                if is_unpinned {
+                    self.unpinned(id);
+                }
             }
             Some(Pending::Write { id, write, from }) => {
                 self.landed(id, None, finished_ns);

@@ -43,6 +43,7 @@ impl State {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.notes.retain(|note| note.starts_with("CPU usage is not counted"));
         self.waiting.ids.remove(&id);
+        let was_advised = entry.phase == Phase::Guarded && entry.guard() == GuardMode::Advise;
         let selection = self.selector.select(&entry.container);
         entry.shown = None;
         entry.rule = match &selection {
@@ -55,10 +56,19 @@ impl State {
         match entry.guard() {
             GuardMode::Off => self.unguard(id),
             GuardMode::Advise => {
-                self.unguard(id);
+                // One that is advised already goes on from the limit that it has on paper.
+                if !was_advised {
+                    self.unguard(id);
+                }
                 self.admit(id);
             }
-            GuardMode::On => self.claim(id),
+            GuardMode::On => {
+                // What was decided on paper is not what stands.
+                if was_advised {
+                    self.unguard(id);
+                }
+                self.claim(id);
+            }
         }
     }
 
@@ -118,18 +128,25 @@ impl State {
             resources.entry(*resource).or_insert(*original);
         }
         let known = entry.record.as_ref().and_then(|record| record.cpuset.clone());
+        let gives_back = known.clone().filter(|_| !pins);
         let cpuset = known.or_else(|| pins.then(|| entry.cgroup.cpuset().ok()).flatten().map(|sets| sets.configured));
         let (path, name) = (entry.cgroup.path().clone(), entry.container.name.clone());
         let record = Record { boot_id, cgroup_id: id, path, name, guarded: true, hold, resources, cpuset };
-        if entry.record.as_ref() == Some(&record) {
+        let is_known = entry.record.as_ref() == Some(&record);
+        if !is_known {
+            entry.record = Some(record.clone());
+            if entry.phase == Phase::Watched {
+                entry.phase = Phase::Claiming;
+            }
+        }
+        if let Some(cpus) = gives_back {
+            self.unpin(id, cpus);
+        }
+        if is_known {
             self.admit(id);
-            return;
+        } else {
+            self.writer.submit(Job::Save(record));
         }
-        entry.record = Some(record.clone());
-        if entry.phase == Phase::Watched {
-            entry.phase = Phase::Claiming;
-        }
-        self.writer.submit(Job::Save(record));
     }
 
     /// What was found is on disk, or cannot be put there.
@@ -184,12 +201,17 @@ impl State {
         }
         if is_real {
             self.reserve_unguarded(id);
+        } else {
+            self.shadow.remove(&name);
         }
         for (resource, rule) in &wanted {
             if let Err(why) = self.admit_resource(id, *resource, rule, is_real) {
                 if matches!(why, NotAdmitted::NotEnoughFree { .. }) {
                     self.waiting.ids.insert(id);
                 }
+                // It may begin with the resource, as this does.
+                let why = why.to_string();
+                let why = why.strip_prefix(&format!("{resource}: ")).unwrap_or(&why);
                 tracing::warn!(container = %name, "{resource}: not guarded: {why}");
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.subject.resources[*resource] = None;

@@ -68,6 +68,8 @@ pub(super) struct Entry {
     throttle: Option<(ThrottleClock, u64)>,
     /// What the kernel side is armed with in the open window and has not told of, in ns of CPU time.
     pub(super) armed_ns: Option<u64>,
+    /// The usage by which the open window was judged early; 0 where it was not.
+    pub(super) certain: f64,
     pub(super) audit: Audit,
     /// `None` where what it is made of has changed.
     pub(super) shown: Option<Shown>,
@@ -127,6 +129,7 @@ impl Entry {
             split_began: None,
             throttle: None,
             armed_ns: None,
+            certain: 0.0,
             audit: Audit::default(),
             shown: None,
         }

@@ -69,6 +69,7 @@ impl State {
             topology: Arc::clone(&self.host.topology),
             max: PerResource::from_fn(|r| self.ledger.host_max(r)),
             free: PerResource::from_fn(|r| self.ledger.free(r)),
+            least_cpu: self.config.scaler.least_cpu(),
             source: self.source.kind(),
             source_reason: self.source_reason.clone(),
             guardian_active: self.config.guardian.active,

@@ -5,7 +5,7 @@ use headroom_model::resource::{Resource, ResourceSet};
 
 use super::entry::{Entry, Phase};
 use super::state::State;
-use crate::cgroup::{CpuLimit, CpuList, DiskReading};
+use crate::cgroup::{CpuLimit, DiskReading};
 use crate::clock;
 use crate::config::OnForeignChange;
 use crate::sampler::meter::Reading;
@@ -109,14 +109,12 @@ impl State {
 
     /// Holds the cores that were read against those that the core map gives.
     fn check_cores(&mut self, id: u64) {
-        let (Some(cores), Some(entry)) = (&self.cores, self.entries.get(&id)) else { return };
+        let Some(entry) = self.entries.get(&id).filter(|entry| !entry.in_flight.contains(Resource::Cpu)) else { return };
         let Some(current) = entry.subject.resources[Resource::Cpu].as_ref().and_then(|g| g.current).map(Limit::At) else {
             return;
         };
-        let ours: CpuList = cores.cpuset(&entry.name).into_iter().collect();
         let theirs = entry.last.cpusets.as_ref().map(|sets| &sets.configured);
-        let checks = self.config.scaler.active && self.config.scaler.check_core_map;
-        if !entry.is_written() || !checks || entry.in_flight.contains(Resource::Cpu) || ours.is_empty() || theirs == Some(&ours) {
+        if self.held_to(entry).is_none_or(|ours| theirs == Some(&ours)) {
             return;
         }
         self.counters.drift_corrected += 1;

@@ -232,6 +232,7 @@ impl State {
             Command::Write(write) => self.write(write),
             Command::Look { name, done } => {
                 self.look(&name);
+                self.publish_if_due();
                 // Who asked may have given up.
                 done.send(()).ok();
             }

@@ -88,9 +88,13 @@ impl State {
         for entry in self.entries.values_mut() {
             let used = entry.slot.and_then(|slot| self.source.used_ns(slot));
             let usage = match (entry.opened_ns, used) {
-                (Some(before), Some(after)) if !is_gap => Some(shares(after.saturating_sub(before), length_ns)),
+                // A window that ended late has a lower mean than was certain while it should have ended in time: what it was judged by counts.
+                (Some(before), Some(after)) if !is_gap => {
+                    Some(shares(after.saturating_sub(before), length_ns).max(entry.certain))
+                }
                 _ => None,
             };
+            entry.certain = 0.0;
             entry.opened_ns = used;
             if entry.armed_ns.take().is_some_and(|armed| used.is_some_and(|used| used >= armed)) {
                 self.counters.early_missed += 1;
@@ -236,6 +240,7 @@ impl State {
             if !self.guardian.judge_early(&mut entry.subject, Resource::Cpu, certain, end, &mut self.judgement) {
                 return;
             }
+            entry.certain = certain;
             self.counters.early += 1;
             self.requests.extend(self.judgement.requests.drain(..));
             self.carry_out(passed.at_ns);

@@ -10,7 +10,7 @@ use super::Command;
 use super::apply::Pending;
 use super::state::State;
 use crate::api::command::{Change as Wish, ContainerWrite, WriteError};
-use crate::cgroup::{ApplyError, Change, CpuLimit, Device};
+use crate::cgroup::{ApplyError, Change, CpuLimit, CpuList, Device};
 use crate::clock;
 use crate::sampler::meter;
 use crate::scaler::memory_change;
@@ -43,7 +43,7 @@ impl State {
         let entry = self.entries.get(&id).ok_or(WriteError::Gone)?;
         if !entry.in_flight.is_empty() {
             let part = write.changes.first().map_or("container", Wish::part);
-            return Err(WriteError::Failed { part, why: "another write of it is under way; try again".into() });
+            return Err(WriteError::Conflict { part, why: "another write of it is under way; try again".into() });
         }
         let mut changes = Vec::new();
         let mut from = Vec::new();
@@ -55,7 +55,15 @@ impl State {
                 Wish::DiskRead(limit) => (Resource::DiskRead, *limit),
                 Wish::DiskWrite(limit) => (Resource::DiskWrite, *limit),
                 Wish::Cpuset(cpus) => {
-                    changes.push(Change::Cpuset(cpus.iter().copied().collect()));
+                    let wanted: CpuList = cpus.iter().copied().collect();
+                    if let Some(ours) = self.held_to(entry).filter(|ours| *ours != wanted) {
+                        let why = format!(
+                            "the agent pins it to cores of its own, now {ours}, and would put that back; to choose them yourself, \
+                             switch scaler.pin_cores off or stop guarding it"
+                        );
+                        return Err(WriteError::Conflict { part: wish.part(), why });
+                    }
+                    changes.push(Change::Cpuset(wanted));
                     continue;
                 }
                 Wish::Net(_) => return Err(refused("network limits are read and reported, not set, in this version".into())),
@@ -100,6 +108,8 @@ impl State {
         let part = |index: usize| write.changes.get(index).map_or("container", Wish::part);
         let result = result.map_err(|e| match *e.source {
             ref gone if gone.is_gone() => WriteError::Gone,
+            _ if !e.undone() => WriteError::HalfDone { part: part(e.index), why: e.to_string() },
+            ref now if now.is_conflict() => WriteError::Conflict { part: part(e.index), why: e.source.to_string() },
             _ => WriteError::Failed { part: part(e.index), why: e.source.to_string() },
         });
         self.read_again(id);

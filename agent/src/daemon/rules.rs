@@ -28,10 +28,19 @@ pub(super) fn load(path: &Path) -> Result<Settings> {
     for problem in rules.problems() {
         tracing::warn!("{problem}; the rule is left out");
     }
-    for warning in never_fire(&config, &rules) {
+    for warning in without_requests(&config, &rules).into_iter().chain(never_fire(&config, &rules)) {
         tracing::warn!("{warning}");
     }
     Ok(Settings { config, rules: Arc::new(rules) })
+}
+
+/// The guardable resources for which no active rule makes requests: nothing will be decided about them.
+fn without_requests(config: &Config, rules: &RuleSet) -> Option<String> {
+    let has_none = |resource: &&Resource| !rules.needs().iter().any(|need| need.resource == **resource);
+    let without: Vec<_> = config.guardian.guardable.iter().filter(has_none).map(|resource| resource.key()).collect();
+    let file = config.guardian.rules.as_ref().map_or_else(|| "the profile".into(), |file| file.display().to_string());
+    (!without.is_empty())
+        .then(|| format!("{file} has no active rule that makes requests for {}: nothing will be decided", without.join(", ")))
 }
 
 /// The rules for guardable resources that cannot fire with these windows: a sentence each.
@@ -55,6 +64,18 @@ fn never_fire(config: &Config, rules: &RuleSet) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn resources_that_no_rule_decides_about_are_named() {
+        let mut config = Config::parse("guardian.guardable = [\"cpu\", \"mem\"]", "agent.toml").unwrap();
+        let mut documents = config.guardian.profile.rules();
+        assert_eq!(without_requests(&config, &RuleSet::compile(&documents)), None);
+        documents.retain(|rule| rule.resource == "cpu");
+        config.guardian.rules = Some("/r.json".into());
+        let says = |documents: &[Rule]| without_requests(&config, &RuleSet::compile(documents)).unwrap();
+        assert_eq!(says(&documents), "/r.json has no active rule that makes requests for mem: nothing will be decided");
+        assert!(says(&[]).contains("for cpu, mem:"));
+    }
 
     #[test]
     fn rules_that_outlast_the_timeout_are_named() {

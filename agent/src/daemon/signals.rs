@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::reload;
+use crate::api::Doors;
 use crate::config::Config;
 use crate::control::{Command, Handle};
 use crate::host;
@@ -16,14 +17,27 @@ use crate::host;
 /// How often the online CPUs are looked at.
 const HOTPLUG: Duration = Duration::from_secs(1);
 
-/// Serves signals, hotplug and the watchdog until SIGTERM or SIGINT, or until the control loop has ended.
-pub(super) async fn until_told(config_path: &Path, handle: &Handle, hotplug: Option<&host::cpus::Hotplug>) {
+/// What SIGHUP works on.
+pub(super) struct Reloads<'a> {
+    pub(super) config_path: &'a Path,
+    /// What really runs, which is not always what was read last.
+    pub(super) running: Config,
+    pub(super) doors: Doors,
+}
+
+/// Serves signals, hotplug and the watchdog until SIGTERM or SIGINT, or until the control loop has ended. The service manager is told
+/// that the agent is ready when `up` is.
+pub(super) async fn until_told(
+    up: impl Future<Output = ()>,
+    mut reloads: Reloads<'_>,
+    handle: &Handle,
+    hotplug: Option<&host::cpus::Hotplug>,
+) {
     let (Some(mut terminate), Some(mut interrupt), Some(mut hangup)) =
         (listen(SignalKind::terminate()), listen(SignalKind::interrupt()), listen(SignalKind::hangup()))
     else {
         return;
     };
-    let mut running = Config::load(config_path).ok();
     let mut online = hotplug.and_then(|h| h.online().ok());
     let mut look = interval(HOTPLUG);
     let watchdog = sd_notify::watchdog_enabled();
@@ -31,19 +45,24 @@ pub(super) async fn until_told(config_path: &Path, handle: &Handle, hotplug: Opt
     let mut alive = interval(watchdog.map_or(HOTPLUG, |limit| limit / 4));
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (answer, answered) = crossbeam_channel::bounded(1);
-    notify(&[NotifyState::Ready]);
+    let (mut up, mut is_up) = (std::pin::pin!(up), false);
     loop {
         tokio::select! {
+            () = &mut up, if !is_up => {
+                is_up = true;
+                notify(&[NotifyState::Ready]);
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
                 if let Ok(now) = NotifyState::monotonic_usec_now() {
                     notify(&[NotifyState::Reloading, now]);
                 }
-                match running.as_ref().map_or_else(|| super::rules::load(config_path), |running| reload(config_path, running)) {
+                let file = reloads.config_path;
+                match reload(file, &reloads.running, &reloads.doors) {
                     Ok(settings) => {
-                        tracing::info!("{}: read again", config_path.display());
-                        running = Some(settings.config.clone());
+                        tracing::info!("{}: read again", file.display());
+                        reloads.running = settings.config.clone();
                         handle.send(Command::Reload(Box::new(settings)));
                     }
                     Err(e) => tracing::error!("not reloaded, all stays as it was: {e:#}"),

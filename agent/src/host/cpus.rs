@@ -24,14 +24,14 @@ impl Hotplug {
     }
 
     fn at(path: &Path) -> Result<Self, HostError> {
-        let file = File::open(path).map_err(|source| HostError::Read { file: path.to_owned(), source })?;
+        let file = File::open(path).map_err(|cause| HostError::Read { file: path.to_owned(), cause })?;
         Ok(Self { path: path.to_owned(), file })
     }
 
     /// The CPUs that are online now. There is always one.
     pub fn online(&self) -> Result<CpuList, HostError> {
         let mut page = [0; PAGE];
-        let read = self.file.read_at(&mut page, 0).map_err(|source| HostError::Read { file: self.path.clone(), source })?;
+        let read = self.file.read_at(&mut page, 0).map_err(|cause| HostError::Read { file: self.path.clone(), cause })?;
         let text = String::from_utf8_lossy(page.get(..read).unwrap_or_default());
         match text.parse::<CpuList>() {
             Ok(cpus) if !cpus.is_empty() => Ok(cpus),

@@ -11,6 +11,7 @@ use headroom_model::number;
 use headroom_model::policy::guardian::{Bounds, Guarded, Guardian, Judgement, Raised, Subject};
 use headroom_model::policy::request::Request;
 use headroom_model::policy::rules::RuleSet;
+use headroom_model::policy::scaler::admission::NotAdmitted;
 use headroom_model::policy::scaler::ledger::{Entry, Ledger, Share};
 use headroom_model::policy::scaler::plan;
 use headroom_model::resource::{PerResource, Resource, ResourceSet};
@@ -30,6 +31,8 @@ pub(super) struct Run {
     due: ResourceSet,
     /// One for each resource column that is guarded, in the columns' order.
     pub(super) lines: Vec<Line>,
+    /// Resources that are to be guarded and cannot be: why, as the live loop says it.
+    pub(super) refused: Vec<String>,
 }
 
 /// What a window brought for one resource. Written as a line of output.
@@ -84,16 +87,23 @@ impl Run {
         };
         let mut subject = Subject::new(structure.name());
         let mut ledger = Ledger::new(PerResource::default(), false);
-        let mut lines = Vec::new();
+        let (mut lines, mut refused) = (Vec::new(), Vec::new());
         for (cell, resource) in columns.into_iter().enumerate() {
             let Some(amounts) = resources.known[resource].as_ref().filter(|a| guard && a.guard) else { continue };
             let (bounds, current) =
                 bounds(amounts, limits, resource, args).with_context(|| format!("{from}, resources.{resource}"))?;
+            if bounds.min > bounds.max {
+                refused.push(NotAdmitted::Contradictory { resource, min: bounds.min, max: bounds.max }.to_string());
+                continue;
+            }
             let thresholds = limits.resources.known[resource].as_ref().and_then(ResourceLimits::thresholds);
             let share = Share { min: bounds.min, max: bounds.max, weight: bounds.weight };
             ledger.set(&subject.name, resource, Entry::guarded(current, share));
             subject.resources[resource] = Some(Guarded::new(bounds, Some(current), thresholds));
             lines.push(Line::new(resource, cell, bounds.max));
+        }
+        if lines.is_empty() && !refused.is_empty() {
+            bail!("nothing of {from} is judged: {}", refused.join("; "));
         }
         if lines.is_empty() {
             bail!(
@@ -109,6 +119,7 @@ impl Run {
             apply: !args.no_apply,
             due: lines.iter().map(|l| l.resource).collect(),
             lines,
+            refused,
         })
     }
 
@@ -209,12 +220,21 @@ impl Line {
     }
 }
 
-/// A resource's bounds, and the limit that it starts from: `max` where the document has no `current`, as at the first guarding.
+/// A resource's bounds, and the limit that it starts from: `max` where the document has no `current`, or -1 for no limit, as at the
+/// first guarding.
 fn bounds(amounts: &Amounts, limits: &Limits, resource: Resource, args: &ReplayArgs) -> anyhow::Result<(Bounds, f64)> {
-    let max = amounts.max.context("there is no max, expected a number")?;
-    let min = amounts.min.context("there is no min, expected a number")?;
+    let amount = |key: &str, amount: Option<f64>| match amount {
+        Some(amount) if amount < 0.0 => bail!("{key} is {amount}, expected a number, 0 or more"),
+        Some(amount) => Ok(amount),
+        None => bail!("there is no {key}, expected a number"),
+    };
+    let (max, min) = (amount("max", amounts.max)?, amount("min", amounts.min)?);
+    let current = match amounts.current.filter(|current| (current + 1.0).abs() > f64::EPSILON) {
+        Some(current) if current < 0.0 => bail!("current is {current}, expected a number, 0 or more, or -1 for no limit"),
+        current => current.unwrap_or(max),
+    };
     let boundary = limits.resources.known[resource].as_ref().and_then(ResourceLimits::boundary);
     let boundary = boundary.with_context(|| format!("{} has no resources.{resource}.boundary", args.limits.display()))?;
     boundary.check(max).with_context(|| format!("{}, resources.{resource}", args.limits.display()))?;
-    Ok((Bounds { min, max, boundary, weight: amounts.weight.unwrap_or(1.0) }, amounts.current.unwrap_or(max)))
+    Ok((Bounds { min, max, boundary, weight: amounts.weight.unwrap_or(1.0) }, current))
 }

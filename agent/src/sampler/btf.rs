@@ -12,12 +12,12 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
     /// There is none to be read.
-    #[error("{path} cannot be read ({source}): the kernel needs CONFIG_DEBUG_INFO_BTF=y")]
+    #[error("{path} cannot be read ({cause}): the kernel needs CONFIG_DEBUG_INFO_BTF=y")]
     Read {
         /// The file.
         path: PathBuf,
         /// The kernel's answer.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It is not what the format says.
     #[error("the kernel's BTF is not understood at byte {at}: {what}")]
@@ -86,7 +86,7 @@ impl Type {
 impl Btf {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, BtfError> {
-        Self::parse(std::fs::read(path).map_err(|source| BtfError::Read { path: path.to_owned(), source })?)
+        Self::parse(std::fs::read(path).map_err(|cause| BtfError::Read { path: path.to_owned(), cause })?)
     }
 
     /// Takes the bytes of a file, in this machine's byte order.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 
 use headroom_model::limit::Limit;
+use tokio::sync::oneshot;
 
 use crate::cgroup::{
     Cgroup, CpuClock, CpuLimit, CpuList, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, ThrottleClock,
@@ -73,8 +74,10 @@ pub enum News {
 }
 
 /// What the control loop asks of the meter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Ask {
+    /// Say so once everything is passed on that discovery has told up to now.
+    CatchUp(oneshot::Sender<()>),
     /// Read this container's throttling and accounting (`cpu`) or memory (`mem`) at every tick.
     Follow {
         /// Whose.
@@ -159,11 +162,15 @@ impl State {
         loop {
             select! {
                 recv(found) -> news => match news {
-                    Ok(Discovered::Appeared(container)) => self.appeared(container),
-                    Ok(Discovered::Gone { cgroup_id }) => self.gone(cgroup_id),
+                    Ok(news) => self.pass_on(news),
                     Err(_) => return,
                 },
                 recv(asked) -> ask => match ask {
+                    Ok(Ask::CatchUp(done)) => {
+                        found.try_iter().for_each(|news| self.pass_on(news));
+                        // Who asked may have given up.
+                        done.send(()).ok();
+                    }
                     Ok(Ask::Follow { cgroup_id, cpu, mem }) => {
                         if let Some(target) = self.targets.get_mut(&cgroup_id) {
                             (target.follow_cpu, target.follow_mem) = (cpu, mem);
@@ -179,6 +186,13 @@ impl State {
                     next = next.max(Instant::now());
                 }
             }
+        }
+    }
+
+    fn pass_on(&mut self, news: Discovered) {
+        match news {
+            Discovered::Appeared(container) => self.appeared(container),
+            Discovered::Gone { cgroup_id } => self.gone(cgroup_id),
         }
     }
 

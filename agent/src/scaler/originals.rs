@@ -59,11 +59,11 @@ pub struct Original {
 
 /// A state directory that could not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} {path}: {source}", path = path.display())]
+#[error("{what} {path}: {cause}", path = path.display())]
 pub struct StateError {
     what: &'static str,
     path: PathBuf,
-    source: io::Error,
+    cause: io::Error,
 }
 
 /// The directory with the records.
@@ -76,10 +76,10 @@ impl Originals {
     /// Opens (and makes) `state_dir/guarded`.
     pub fn open(state_dir: &Path) -> Result<Self, StateError> {
         let dir = state_dir.join("guarded");
-        fs::create_dir_all(&dir).map_err(|source| StateError {
+        fs::create_dir_all(&dir).map_err(|cause| StateError {
             what: "cannot make the state directory",
             path: dir.clone(),
-            source,
+            cause,
         })?;
         Ok(Self { dir })
     }
@@ -87,7 +87,7 @@ impl Originals {
     /// Takes the directory for one process, until the lock is dropped; `None` where another has it.
     pub fn lock(&self) -> Result<Option<Flock<fs::File>>, StateError> {
         let path = self.dir.join("lock");
-        let error = |source| StateError { what: "cannot lock", path: path.clone(), source };
+        let error = |cause| StateError { what: "cannot lock", path: path.clone(), cause };
         let file = fs::File::create(&path).map_err(error)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Some(lock)),
@@ -99,7 +99,7 @@ impl Originals {
     /// Every record of this boot. Those of another boot go, as do files that cannot be understood (they are moved aside
     /// as `.bad`, and named in the second part of the answer).
     pub fn load(&self, boot_id: &str) -> Result<(Vec<Record>, Vec<PathBuf>), StateError> {
-        let error = |what| move |source| StateError { what, path: self.dir.clone(), source };
+        let error = |what| move |cause| StateError { what, path: self.dir.clone(), cause };
         let mut records = Vec::new();
         let mut bad = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(error("cannot list"))? {
@@ -110,14 +110,14 @@ impl Originals {
             let text = match fs::read(&path) {
                 Ok(text) => text,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(StateError { what: "cannot read", path, source }),
+                Err(cause) => return Err(StateError { what: "cannot read", path, cause }),
             };
             match serde_json::from_slice::<Record>(&text) {
                 Ok(record) if record.boot_id == boot_id => records.push(record),
                 Ok(_) => remove(&path)?,
                 Err(_) => {
                     let aside = path.with_extension("bad");
-                    fs::rename(&path, &aside).map_err(|source| StateError { what: "cannot move aside", path, source })?;
+                    fs::rename(&path, &aside).map_err(|cause| StateError { what: "cannot move aside", path, cause })?;
                     bad.push(aside);
                 }
             }
@@ -132,9 +132,9 @@ impl Originals {
         let text = serde_json::to_vec(record).map_err(|e| StateError {
             what: "cannot encode",
             path: path.clone(),
-            source: io::Error::other(e),
+            cause: io::Error::other(e),
         })?;
-        let error = |source| StateError { what: "cannot write", path: path.clone(), source };
+        let error = |cause| StateError { what: "cannot write", path: path.clone(), cause };
         let mut file = fs::File::create(&fresh).map_err(error)?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(error)?;
         fs::rename(&fresh, &path).map_err(error)?;
@@ -153,8 +153,8 @@ impl Originals {
 
 fn remove(path: &Path) -> Result<(), StateError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(StateError { what: "cannot remove", path: path.to_owned(), source })
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            Err(StateError { what: "cannot remove", path: path.to_owned(), cause })
         }
         _ => Ok(()),
     }

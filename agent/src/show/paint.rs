@@ -1,5 +1,7 @@
 //! Text for a terminal: safe, wrapped, and in colour where there is one.
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 /// Colours on, or not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint {
@@ -36,23 +38,42 @@ impl Paint {
     }
 }
 
-/// Printable ASCII alone: names come from elsewhere and could hold what a terminal obeys.
+/// What a terminal shows and does not obey: names come from elsewhere. Letters that take no room could hide something or turn the
+/// line round, and are let through only as accents.
 pub(super) fn safe(text: &str) -> String {
-    text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect()
+    let is_shown = |c: char| match c {
+        '\u{2028}' | '\u{2029}' => false,
+        '\u{300}'..='\u{36f}' => true,
+        _ => c.width().is_some_and(|width| width > 0),
+    };
+    text.chars().map(|c| if is_shown(c) { c } else { '?' }).collect()
 }
 
-/// At most `width` letters; a cut shows as `..`.
+/// At most `width` columns; a cut shows as `..`.
 pub(super) fn cut(text: &str, width: usize) -> String {
-    let text = safe(text);
-    if text.len() <= width { text } else { format!("{}..", &text[..width.saturating_sub(2)]) }
+    let mut text = safe(text);
+    if text.width() > width {
+        while text.width() > width.saturating_sub(2) {
+            text.pop();
+        }
+        text += "..";
+    }
+    text
 }
 
-/// Lines of at most `width` letters, broken at spaces where there are any.
+/// Exactly `width` columns, cut or filled up.
+pub(super) fn fit(text: &str, width: usize) -> String {
+    let text = cut(text, width);
+    let room = width.saturating_sub(text.width());
+    text + &" ".repeat(room)
+}
+
+/// Lines of at most `width` columns, broken at spaces where there are any.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in safe(text).split_whitespace() {
         match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= width => {
+            Some(line) if line.width() + 1 + word.width() <= width => {
                 line.push(' ');
                 line.push_str(word);
             }
@@ -68,9 +89,18 @@ mod tests {
 
     #[test]
     fn nothing_a_terminal_obeys_gets_through() {
-        assert_eq!(safe("a\x1b[31mb\u{9b}\nä"), "a?[31mb???");
+        assert_eq!(safe("a\x1b[31mb\u{9b}\nc\u{7f}\u{85}"), "a?[31mb??c??");
+        // Right-to-left override, isolate, zero-width joiner, byte order mark, tag, line separator.
+        assert_eq!(safe("\u{202e}\u{2066}\u{200d}\u{feff}\u{e0041}\u{2028}"), "??????");
+    }
+
+    #[test]
+    fn what_can_be_read_is_shown_in_the_columns_that_it_takes() {
+        assert_eq!(safe("büro-東京-e\u{301}-Ω"), "büro-東京-e\u{301}-Ω");
         assert_eq!(cut("container", 6), "cont..");
-        assert_eq!(cut("\u{e4}\u{e4}\u{e4}", 3), "???");
+        assert_eq!((cut("äää", 3), cut("ääää", 3)), ("äää".to_owned(), "ä..".to_owned()));
+        assert_eq!((cut("東京", 4), cut("東京都", 5)), ("東京".to_owned(), "東..".to_owned()));
+        assert_eq!((fit("東京", 6), fit("é", 3)), ("東京  ".to_owned(), "é  ".to_owned()));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use headroom_model::limit::Limit;
 use headroom_model::resource::Resource;
+use unicode_width::UnicodeWidthStr as _;
 
-use super::paint::{Paint, Tone, cut, wrap};
-use super::view::{Container, Decision, Numbers, View};
+use super::paint::{Paint, Tone, cut, fit, wrap};
+use super::view::{Container, Decision, Numbers, Standing, View};
 use crate::status::GuardMode;
 
 /// No line is wider.
@@ -16,11 +17,17 @@ const INDENT: usize = 4;
 /// Names are cut at this.
 const LONGEST_NAME: usize = 26;
 
+/// The column that is there only where something is advised.
+const ADVISED: &str = " ADVISED";
+
+/// From the name to the reason, in the table of those that are not guarded.
+const UNGUARDED_INDENT: usize = 32;
+
 /// The whole picture.
 pub(super) fn render(view: &View, paint: Paint) -> String {
     let (unguarded, guarded): (Vec<_>, Vec<_>) = view.containers.iter().partition(|c| c.guard == GuardMode::Off);
     let mut page = Page { paint, text: String::new() };
-    page.summary(view, guarded.len());
+    page.summary(view);
     if !guarded.is_empty() {
         page.guarded(&guarded, view);
     }
@@ -52,9 +59,16 @@ impl Page {
         }
     }
 
-    fn summary(&mut self, view: &View, guarded: usize) {
+    fn summary(&mut self, view: &View) {
         let host = &view.host;
-        let headline = format!("{}: {guarded} of {} containers guarded", host.name, view.containers.len());
+        let count = |standing| view.containers.iter().filter(|c| c.standing() == standing).count();
+        let mut headline = format!("{}: {} of {} containers guarded", host.name, count(Standing::Guarded), view.containers.len());
+        for (standing, word) in [(Standing::Advised, "advised"), (Standing::Refused, "refused")] {
+            let count = count(standing);
+            if count > 0 {
+                headline.extend([", ", &count.to_string(), " ", word]);
+            }
+        }
         self.tuned(Tone::Heading, &cut(&headline, WIDTH));
         let switch = |on| if on { "on" } else { "OFF" };
         let about = format!(
@@ -77,37 +91,45 @@ impl Page {
     }
 
     fn guarded(&mut self, containers: &[&Container], view: &View) {
-        let names = name_width(containers);
+        let advises = containers.iter().any(|c| c.guard == GuardMode::Advise);
+        let names = name_width(containers, if advises { LONGEST_NAME - ADVISED.len() } else { LONGEST_NAME });
+        let advised = if advises { ADVISED } else { "" };
         let heading = format!(
-            "{:names$} {:7} {:6} {:10} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}",
+            "{:names$} {:7} {:6} {:10} {:>7} {:>7} {:>7} {:>7}{advised} {:>7} {:>7}",
             "NAME", "ENGINE", "GUARD", "RESOURCE", "USAGE", "LOWER", "UPPER", "LIMIT", "MIN", "MAX"
         );
         self.line("");
         self.tuned(Tone::Heading, &heading);
         for container in containers {
-            let mut identity = format!("{:names$} {:7} ", cut(&container.identity.name, names), engine(container));
+            let begins = format!("{} {:7} ", fit(&container.identity.name, names), engine(container));
+            let mut identity = begins.clone();
             for (resource, numbers) in container.resources.iter().filter(|(_, numbers)| worth_showing(numbers)) {
                 let guard = guard(container.guard, numbers.guard);
-                let row = self.row(guard, *resource, numbers);
-                self.line(&(identity.clone() + &row));
-                identity = " ".repeat(identity.len());
+                let row = self.row(guard, *resource, numbers, advises);
+                self.line(&(identity + &row));
+                identity = " ".repeat(names + 9);
                 let last = view.last_decisions.iter().find(|d| d.structure == container.identity.name && d.resource == *resource);
                 if let Some(decision) = last {
                     self.decision(decision, view.at);
                 }
             }
-            if container.resources.is_empty() {
-                self.line(&identity);
+            if identity == begins {
+                self.line(&begins);
             }
-            let verb = if container.guard == GuardMode::On { "guarded" } else { "advised" };
-            self.aside(Tone::Quiet, &format!("{verb} by {}", container.reason));
+            let (tone, verb) = match container.standing() {
+                Standing::Guarded => (Tone::Quiet, "guarded"),
+                Standing::Advised => (Tone::Quiet, "advised"),
+                Standing::Refused | Standing::Off => (Tone::Caution, "not guarded, though asked for"),
+            };
+            self.aside(tone, &format!("{verb} by {}", container.reason));
             for note in &container.notes {
                 self.aside(Tone::Caution, note);
             }
         }
     }
 
-    fn row(&self, guard: &str, resource: Resource, numbers: &Numbers) -> String {
+    /// The limit that stands; `advises`: and beside it the one that would.
+    fn row(&self, guard: &str, resource: Resource, numbers: &Numbers, advises: bool) -> String {
         let tone = match guard {
             "on" => Tone::Good,
             "advise" => Tone::Caution,
@@ -119,13 +141,18 @@ impl Page {
             (Some(usage_now), _, Some(lower)) if usage_now < lower => self.paint.tone(Tone::Low, &usage),
             _ => usage,
         };
+        let (stands, advised) = match guard {
+            "advise" => (numbers.applied, limit(numbers.limit)),
+            _ => (numbers.limit, "-".to_owned()),
+        };
+        let advised = if advises { format!(" {advised:>7}") } else { String::new() };
         format!(
-            "{} {:10} {usage} {:>7} {:>7} {:>7} {:>7} {:>7}",
+            "{} {:10} {usage} {:>7} {:>7} {:>7}{advised} {:>7} {:>7}",
             self.paint.tone(tone, &format!("{guard:6}")),
             resource.key(),
             amount(numbers.lower),
             amount(numbers.upper),
-            limit(numbers.limit),
+            limit(stands),
             amount(numbers.min),
             amount(numbers.max)
         )
@@ -150,7 +177,7 @@ impl Page {
     }
 
     fn unguarded(&mut self, containers: &[&Container]) {
-        let names = name_width(containers);
+        let names = name_width(containers, LONGEST_NAME);
         self.line("");
         self.tuned(
             Tone::Heading,
@@ -160,25 +187,26 @@ impl Page {
             let usage = |resource| amount(container.resources.get(&resource).and_then(|numbers| numbers.usage));
             let why = container.notes.iter().fold(container.reason.clone(), |why, note| why + "; " + note);
             let row = format!(
-                "{:names$} {:7} {:>10} {:>10}  ",
-                cut(&container.identity.name, names),
+                "{} {:7} {:>10} {:>10}  ",
+                fit(&container.identity.name, names),
                 engine(container),
                 usage(Resource::Cpu),
                 usage(Resource::Mem)
             );
-            let mut why = wrap(&why, WIDTH - row.len()).into_iter();
-            self.line(&(row.clone() + &why.next().unwrap_or_default()));
+            let indent = names + UNGUARDED_INDENT;
+            let mut why = wrap(&why, WIDTH - indent).into_iter();
+            self.line(&(row + &why.next().unwrap_or_default()));
             for more in why {
-                self.line(&(" ".repeat(row.len()) + &more));
+                self.line(&(" ".repeat(indent) + &more));
             }
         }
     }
 }
 
-/// Room for the longest name and for the heading.
-fn name_width(containers: &[&Container]) -> usize {
-    let longest = containers.iter().map(|c| c.identity.name.chars().count()).max().unwrap_or(0);
-    longest.clamp("NOT GUARDED".len(), LONGEST_NAME)
+/// Room for the longest name, up to `most`, and for the heading.
+fn name_width(containers: &[&Container], most: usize) -> usize {
+    let longest = containers.iter().map(|c| c.identity.name.width()).max().unwrap_or(0);
+    longest.clamp("NOT GUARDED".len(), most)
 }
 
 fn engine(container: &Container) -> String {

@@ -41,6 +41,31 @@ pub(super) struct Container {
     pub(super) resources: BTreeMap<Resource, Numbers>,
 }
 
+impl Container {
+    /// What is really done about it: nothing, where none of its resources is guarded.
+    pub(super) fn standing(&self) -> Standing {
+        match self.guard {
+            GuardMode::Off => Standing::Off,
+            _ if !self.resources.values().any(|numbers| numbers.guard) => Standing::Refused,
+            GuardMode::Advise => Standing::Advised,
+            GuardMode::On => Standing::Guarded,
+        }
+    }
+}
+
+/// What is really done about a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody asks for it.
+    Off,
+    /// It is asked for, and cannot be.
+    Refused,
+    /// Decided on paper.
+    Advised,
+    /// Guarded.
+    Guarded,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Identity {
     pub(super) name: String,
@@ -52,6 +77,7 @@ pub(super) struct Numbers {
     pub(super) guard: bool,
     pub(super) usage: Option<f64>,
     pub(super) limit: Limit,
+    pub(super) applied: Limit,
     pub(super) min: Option<f64>,
     pub(super) max: Option<f64>,
     pub(super) upper: Option<f64>,

@@ -1,5 +1,6 @@
 //! Who may come in: Host, token, sockets.
 
+use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use headroom_agent::api::{Listeners, ServeError};
@@ -76,7 +77,7 @@ fn the_socket_is_for_owner_and_group_and_goes_at_the_end() {
     let meta = std::fs::metadata(&server.socket).unwrap();
     assert!(meta.file_type().is_socket());
     assert_eq!(meta.permissions().mode() & 0o777, 0o660);
-    server.end().unwrap();
+    server.end();
     assert!(!server.socket.exists());
     assert!(std::net::TcpStream::connect(server.tcp).is_err());
 }
@@ -86,7 +87,43 @@ fn an_open_connection_does_not_keep_it_from_ending() {
     let mut server = Server::start("");
     let _idle = std::net::TcpStream::connect(server.tcp).unwrap();
     assert_eq!(server.get("/heartbeat").status, 200);
-    server.end().unwrap();
+    server.end();
+}
+
+#[test]
+fn silent_connections_shut_nobody_out() {
+    let server = Server::start("");
+    let mut silent: Vec<_> = (0..80).map(|_| std::net::TcpStream::connect(server.tcp).unwrap()).collect();
+    assert_eq!(server.get("/heartbeat").status, 200);
+    // The first to come has given its place, the last still has one.
+    silent[0].set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    assert_eq!(silent[0].read(&mut [0]).unwrap_or(0), 0);
+    silent[79].set_nonblocking(true).unwrap();
+    assert_eq!(silent[79].read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn token_and_hosts_can_be_changed_while_it_serves() {
+    let server = guarded();
+    let (file, other) = (server.directory.path().join("token"), "another-token-that-is-good");
+    let put = |token: &str| server.send("PUT", "/container/cont0", &[&format!("Authorization: Bearer {token}")], BODY).status;
+    let ask = |host: &str| server.send("GET", "/heartbeat", &[&format!("Host: {host}")], "").status;
+    assert_eq!((put(TOKEN), put(other), ask("host0.example")), (201, 401, 421));
+    let set = |more: &str| {
+        let api = settings(&server.directory, &format!("token_file = \"{}\"\n{more}", file.display()));
+        server.doors.set(&api)
+    };
+    std::fs::write(&file, other).unwrap();
+    set("allowed_hosts = [\"host0.example\"]").unwrap();
+    assert_eq!((put(TOKEN), put(other), ask("host0.example")), (401, 201, 200));
+    assert_eq!(server.send_unix("GET", "/heartbeat", &["Host: host0.example"], "").status, 200);
+    // What cannot be taken over changes nothing.
+    std::fs::write(&file, "short").unwrap();
+    assert!(set("").unwrap_err().to_string().contains("at least 16"));
+    assert_eq!((put(other), ask("host0.example")), (201, 200));
+    std::fs::write(&file, TOKEN).unwrap();
+    set("").unwrap();
+    assert_eq!((put(TOKEN), put(other), ask("host0.example")), (201, 401, 421));
 }
 
 /// Binds with these settings.

@@ -1,11 +1,14 @@
 //! `status` against a real server.
 
+use headroom_agent::check::places::{Listening, Places};
 use headroom_agent::show::{StatusArgs, ask, table};
 use headroom_agent::status::GuardMode;
+use headroom_model::limit::Limit;
+use headroom_model::resource::Resource;
 
 use crate::support::{Server, cont0, decision, rename};
 
-/// The table of a server with a guarded, an advised and two unguarded containers.
+/// The table of a server with a guarded, an advised, a refused and an unguarded container.
 fn shown(colours: bool) -> String {
     let server = Server::open();
     server.decisions.record(decision("cont0", 1_759_999_988.0));
@@ -13,9 +16,14 @@ fn shown(colours: bool) -> String {
     let mut advised = cont0();
     rename(&mut advised, "a-container-with-quite-a-long-name-\u{1b}[2J");
     advised.guard = GuardMode::Advise;
+    advised.resources[Resource::Cpu].as_mut().unwrap().applied = Limit::At(400.0);
     advised.notes =
         vec!["memory is not guarded: the memory controller is not enabled for it, so its limit cannot be set or read".into()];
-    snapshot.containers.insert(1, advised);
+    let mut refused = cont0();
+    rename(&mut refused, "büro-東京");
+    refused.resources[Resource::Cpu].as_mut().unwrap().guard = false;
+    refused.notes = vec!["cpu: not guarded: its min 50 is more than the 20 shares that are free now".into()];
+    snapshot.containers.extend([advised, refused]);
     server.control.snapshot.store(std::sync::Arc::new(snapshot));
     table(&server.get("/status").body, colours).unwrap()
 }
@@ -24,12 +32,16 @@ fn shown(colours: bool) -> String {
 fn the_table_says_what_is_guarded_and_why() {
     let text = shown(false);
     let has = |part: &str| assert!(text.contains(part), "{part}\n{text}");
-    has("host0: 2 of 3 containers guarded");
+    has("host0: 1 of 4 containers guarded, 1 advised, 1 refused");
     has("CPU time counted by ebpf; Guardian on, Scaler on");
     has("cpu: 300 of 500 shares free");
-    has("lxc     on     cpu          160.3     150     175     200      50     200");
+    has("UPPER   LIMIT ADVISED     MIN     MAX");
+    has("cont0              lxc     on     cpu          160.3     150     175     200       -      50     200");
     has("12 s ago CpuRescaleUp 125 -> 200 applied: rule CpuRescaleUp: up 2 >= 2 and down 0 <= 2");
-    has("lxc     advise cpu");
+    has("a-container-with.. lxc     advise cpu          160.3     150     175     400     200      50     200");
+    has("büro-東京          lxc     off    cpu          160.3     150     175     200       -      50     200");
+    has("    not guarded, though asked for by [[container]] in agent.toml:3");
+    has("    cpu: not guarded: its min 50 is more than");
     has("    guarded by [[container]] in agent.toml:3");
     has("    memory is not guarded: the memory controller is not enabled for it");
     has("no [[container]] selects it");
@@ -37,10 +49,10 @@ fn the_table_says_what_is_guarded_and_why() {
 }
 
 #[test]
-fn it_fits_a_hundred_columns_of_plain_ascii() {
+fn it_fits_a_hundred_columns_and_a_terminal_obeys_none_of_it() {
     let text = shown(false);
     for line in text.lines() {
-        assert!(line.len() <= 100 && line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{line:?}");
+        assert!(unicode_width::UnicodeWidthStr::width(line) <= 100 && !line.contains(char::is_control), "{line:?}");
     }
     let coloured = shown(true);
     let plain = regex::Regex::new("\x1b\\[[0-9]+m").unwrap().replace_all(&coloured, "").into_owned();
@@ -83,7 +95,7 @@ fn where_no_agent_answers_every_place_is_named() {
     let config = directory.path().join("agent.toml");
     std::fs::write(&config, format!("api = {{ socket = \"{}\", listen = \"{}\" }}", server.socket.display(), server.tcp))
         .unwrap();
-    server.end().unwrap();
+    server.end();
     let error = asked(&StatusArgs { config: Some(config.clone()), ..StatusArgs::default() }).unwrap_err();
     assert!(error.starts_with("no agent answers:"), "{error}");
     for part in [&server.socket.display().to_string(), &format!("http://{}: ", server.tcp), "Is it running?"] {
@@ -92,4 +104,18 @@ fn where_no_agent_answers_every_place_is_named() {
     std::fs::write(&config, "api = { socket = \"off\", listen = \"off\" }").unwrap();
     let error = asked(&StatusArgs { config: Some(config), ..StatusArgs::default() }).unwrap_err();
     assert!(error.contains("api.listen"), "{error}");
+}
+
+#[test]
+fn check_knows_an_agent_that_runs_already() {
+    let server = Server::open();
+    let text = format!(
+        "agent.state_dir = {:?}\napi = {{ listen = \"{}\", socket = {:?} }}",
+        server.directory.path(),
+        server.tcp,
+        server.socket
+    );
+    let config = headroom_agent::config::Config::parse(&text, "agent.toml").unwrap();
+    let places = Places::try_out(&config);
+    assert_eq!((places.listen.unwrap().1, places.socket.unwrap().1), (Listening::Agent, Listening::Agent));
 }

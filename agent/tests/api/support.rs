@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use headroom_agent::api::command::{Busy, Change, ContainerWrite, ControlHandle, WriteError};
-use headroom_agent::api::{ApiState, DecisionLog, Listeners, ServeError};
+use headroom_agent::api::{ApiState, DecisionLog, Doors, Listeners};
 use headroom_agent::cgroup::{CgroupPath, Mode, Throttling};
 use headroom_agent::config::{Api, Config};
 use headroom_agent::containers::{Container, Engine};
@@ -40,6 +40,7 @@ pub(crate) fn host() -> HostStatus {
         topology: Arc::new(topology),
         max: amounts(500.0, 8192.0),
         free: amounts(300.0, 4096.0),
+        least_cpu: 1.0,
         source: SourceKind::Ebpf,
         source_reason: None,
         guardian_active: true,
@@ -220,8 +221,9 @@ pub(crate) struct Server {
     pub(crate) tcp: SocketAddr,
     pub(crate) socket: PathBuf,
     pub(crate) directory: tempfile::TempDir,
+    pub(crate) doors: Doors,
     shutdown: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), ServeError>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// The settings of `[api]` in a directory, port 0, with `more`.
@@ -248,15 +250,15 @@ impl Server {
         let control =
             Arc::new(Control { snapshot: Arc::clone(&snapshot), script: Mutex::new(Script::Obey), seen: Mutex::default() });
         let decisions = Arc::new(DecisionLog::new(100));
-        let state = ApiState { snapshot, control: control.clone(), decisions: decisions.clone(), least_cpu: 1.0 };
+        let state = ApiState { snapshot, control: control.clone(), decisions: decisions.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listeners = runtime.block_on(Listeners::bind(api)).unwrap();
-        let tcp = listeners.tcp_address().unwrap();
+        let (tcp, doors) = (listeners.tcp_address().unwrap(), listeners.doors());
         let (shutdown, told) = oneshot::channel::<()>();
-        let serving = async move { listeners.serve(state, async { drop(told.await) }).await };
+        let serving = listeners.serve(state, async { drop(told.await) });
         let thread = std::thread::spawn(move || runtime.block_on(serving));
         let socket = api.socket.clone().unwrap();
-        Self { control, decisions, tcp, socket, directory, shutdown: Some(shutdown), thread: Some(thread) }
+        Self { control, decisions, tcp, socket, directory, doors, shutdown: Some(shutdown), thread: Some(thread) }
     }
 
     pub(crate) fn script(&self, script: Script) {
@@ -285,10 +287,12 @@ impl Server {
         exchange(UnixStream::connect(&self.socket).unwrap(), method, path, &with_host(headers, "localhost"), body)
     }
 
-    /// Ends the server and gives what it says of it.
-    pub(crate) fn end(&mut self) -> Result<(), ServeError> {
+    /// Ends the server.
+    pub(crate) fn end(&mut self) {
         drop(self.shutdown.take());
-        self.thread.take().map_or(Ok(()), |thread| thread.join().unwrap())
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 

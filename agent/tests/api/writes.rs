@@ -189,7 +189,13 @@ fn failures_say_which_part() {
             400,
             "mem.mem_limit: the parent has 100 MiB",
         ),
-        (Script::Answer(WriteError::Failed { part, why: "EBUSY".to_owned() }), 500, "mem.mem_limit: EBUSY; nothing was changed"),
+        (
+            Script::Answer(WriteError::Conflict { part, why: "200 MiB are in use".to_owned() }),
+            409,
+            "mem.mem_limit: 200 MiB are in use; nothing was changed",
+        ),
+        (Script::Answer(WriteError::HalfDone { part, why: "EIO; not put back: EIO".to_owned() }), 500, "not put back: EIO"),
+        (Script::Answer(WriteError::Failed { part, why: "EIO".to_owned() }), 500, "mem.mem_limit: EIO; nothing was changed"),
         (Script::Busy, 503, "try again"),
         (Script::Die, 503, "ending"),
     ];

@@ -14,8 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// How long anything may take that should happen.
-const LONGEST: Duration = Duration::from_secs(30);
+/// How long anything may take that should happen; long, for an emulated machine is slow and a busy one slower.
+const LONGEST: Duration = Duration::from_mins(2);
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_headroom-agent");
 
@@ -135,10 +135,12 @@ impl Agent {
 
     /// Waits until `done` says so.
     pub(crate) fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        eprintln!("waiting: {what}");
         let until = Instant::now() + LONGEST;
         while !done(self) {
             assert!(Instant::now() < until, "waited in vain: {what}");
-            thread::sleep(Duration::from_millis(5));
+            // Each look costs the agent milliseconds where the machine is emulated.
+            thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -9,6 +9,18 @@ use crate::files::{self, read, set_shares, shares, version};
 const MIB: u64 = 1024 * 1024;
 
 #[test]
+fn what_is_there_is_shown_once_the_agent_is_up() {
+    let bed = Bed::new("shown");
+    let names = ["a", "b", "c", "d", "e"];
+    let _containers = names.map(|name| bed.container(name));
+    let agent = bed.run(&bed.config());
+    let status = agent.status();
+    let shown: Vec<_> =
+        status["containers"].as_array().unwrap().iter().map(|c| c["container"]["name"].as_str().unwrap()).collect();
+    assert_eq!(shown, names);
+}
+
+#[test]
 fn first_limits_and_what_is_kept() {
     let bed = Bed::new("first");
     let [none, under, over, within] = ["none", "under", "over", "within"].map(|name| bed.container(name));

@@ -1,6 +1,7 @@
 //! Cores of their own: the cpuset follows the limit, and no core is given out twice.
 
 use headroom_agent::cgroup::Controller;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::agent::Agent;
@@ -91,4 +92,39 @@ fn release_gives_the_cores_back() {
     let released = bed.release(&[]);
     assert!(released.status.success(), "{released:?}");
     assert_eq!((shares(&cont0), cpuset()), (Some(150.0), before));
+    let told = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told(&released).contains("cont0: its CPUs given back, cpu lifted to 150 shares"), "{released:?}");
+    // There is nothing left to give back.
+    let again = bed.release(&[]);
+    assert!(told(&again).contains("cont0: cpu is at its max or above already"), "{again:?}");
+}
+
+#[test]
+fn cores_are_the_agents_to_choose_until_pinning_is_switched_off() {
+    let bed = Bed::new("unpinned");
+    let cont0 = bed.container("cont0");
+    let cpuset = || read(&cont0, Controller::Cpuset, "cpuset.cpus");
+    let before = cpuset();
+    let mut config = bed.config();
+    config.set("scaler", "pin_cores", "true").guard("cont0", "true", [20, 150, 10]);
+    let agent = bed.run(&config);
+    until_pinned(&agent, &cont0, "cont0", 40.0);
+    let pinned = cpuset();
+    // Both cores are not what it has; what it has may be put.
+    let put = |cpus: &str| agent.put("/container/cont0", &format!("{{\"cpu\": {{\"cpu_num\": \"{cpus}\"}}}}"));
+    let message = put("0,1").error(409);
+    assert!(message.contains("cpu.cpu_num") && message.contains("scaler.pin_cores"), "{message}");
+    assert_eq!(put(&pinned).status, 201);
+    assert_eq!(cpuset(), pinned);
+
+    config.set("scaler", "pin_cores", "false").write();
+    agent.signal(Signal::SIGHUP);
+    agent.until("its CPUs are given back", |_| cpuset() == before);
+    agent.until("it is told", |agent| agent.decisions("cont0").iter().any(|d| d.action == "Unpin" && d.outcome == "applied"));
+    agent.until("nothing is kept of them", |_| bed.records()["cont0"].get("cpuset").is_none());
+    assert_eq!(shares(&cont0), Some(40.0));
+    // Now they are left alone.
+    assert_eq!(put("1").status, 201);
+    agent.until("it is shown", |agent| agent.container("cont0")["cpuset"] == "1");
+    assert_eq!(cpuset(), "1");
 }

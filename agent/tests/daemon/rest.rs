@@ -1,6 +1,7 @@
 //! The Container Scaler API against the living agent: what it answers is what then stands in cgroupfs.
 
 use headroom_agent::cgroup::Controller;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::bed::Bed;
@@ -82,6 +83,51 @@ fn what_is_put_stands_and_what_is_refused_changes_nothing() {
 }
 
 #[test]
+fn who_may_come_in_is_read_again_and_what_is_fixed_stays() {
+    let bed = Bed::new("reread");
+    let cont0 = bed.container("cont0");
+    let token = bed.dir().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let mut config = bed.config();
+    config.set("api", "token_file", &format!("{:?}", token.display().to_string())).set("host", "name", "'before'");
+    let agent = bed.run(&config);
+    let put = |token: &str, host: &str, cpu: f64| {
+        let body = format!("{{\"cpu\": {{\"cpu_allowance_limit\": {cpu}}}}}");
+        let headers = [&*format!("Host: {host}"), &*format!("Authorization: Bearer {token}")];
+        agent.send_tcp("PUT", "/container/cont0", &headers, &body).status
+    };
+    let other = "another-token-that-is-good";
+    assert_eq!(put(TOKEN, "localhost", 70.0), 201);
+    assert_eq!((put(other, "localhost", 80.0), put(TOKEN, "host0.example", 80.0)), (401, 421));
+
+    std::fs::write(&token, other).unwrap();
+    config
+        .set("api", "allowed_hosts", "['host0.example']")
+        .set("host", "name", "'after'")
+        .set("scaler", "period", "'20ms'")
+        .write();
+    // What was read last is not what runs: the difference is told each time.
+    for times in 1..=2 {
+        agent.signal(Signal::SIGHUP);
+        agent.until("it is read again", |agent| agent.log().matches("read again").count() == times);
+        assert_eq!(agent.log().matches("host.name changed").count(), times, "{}", agent.log());
+        agent.until("it is shown", |agent| agent.status()["host"]["least_cpu"] == 5.0);
+        assert_eq!(agent.status()["host"]["name"], "before");
+    }
+    assert_eq!((put(TOKEN, "localhost", 80.0), put(other, "host0.example", 90.0)), (401, 201));
+    assert_eq!(shares(&cont0), Some(90.0));
+    // 1 ms of quota in a period of 20 ms is the least.
+    assert_eq!(put(other, "localhost", 4.0), 400);
+
+    // A token that is no good keeps all as it was.
+    std::fs::write(&token, "short").unwrap();
+    config.set("api", "allowed_hosts", "[]").write();
+    agent.signal(Signal::SIGHUP);
+    agent.until("it is refused", |agent| agent.log().contains("not reloaded, all stays as it was"));
+    assert_eq!(put(other, "host0.example", 60.0), 201);
+}
+
+#[test]
 fn a_write_that_fails_in_the_middle_is_undone() {
     let bed = Bed::new("undo");
     let cont0 = bed.container("cont0");
@@ -101,7 +147,8 @@ fn a_write_that_fails_in_the_middle_is_undone() {
         return;
     }
     let message = answer.json()["message"].as_str().unwrap().to_owned();
-    assert!((400..600).contains(&answer.status) && message.contains("mem"), "{answer:?}");
+    assert!(answer.status == 409 && message.contains("mem.mem_limit") && message.contains("MiB in use"), "{answer:?}");
+    assert!(!message.contains("memory.high"), "v1 has none: {message}");
     assert_eq!(limits(&cont0), before, "{message}");
     assert_eq!(agent.get("/container/cont0")["cpu"]["cpu_allowance_limit"], 90);
 }

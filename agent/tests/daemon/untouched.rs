@@ -86,3 +86,31 @@ fn who_is_not_guarded_is_never_written_to() {
         assert!(!agent.log().contains(&format!("container=\"{name}\"")), "{}", agent.log());
     }
 }
+
+#[test]
+fn advice_outlives_a_reload() {
+    let bed = Bed::new("advice");
+    let cont0 = bed.container("cont0");
+    files::set_shares(&cont0, 100);
+    let mut config = bed.config();
+    config.guard("cont0", "'advise'", [20, 100, 10]);
+    let agent = bed.run(&config);
+    let paper = |agent: &crate::agent::Agent| limit(&agent.container("cont0")["resources"]["cpu"]["limit"]);
+    agent.until("advice", |agent| paper(agent) == Some(40.0));
+    // Nobody judges any more: a limit on paper that began anew would stay at what really stands.
+    config.set("guardian", "active", "false").write();
+    agent.signal(nix::sys::signal::Signal::SIGHUP);
+    agent.until("it is read again", |agent| agent.status()["host"]["guardian_active"] == false);
+    assert_eq!((paper(&agent), shares(&cont0)), (Some(40.0), Some(100.0)));
+    assert_eq!(agent.container("cont0")["guard"], "advise");
+    // Other bounds are another matter.
+    config.guard_nothing().guard("cont0", "'advise'", [60, 100, 10]).write();
+    agent.signal(nix::sys::signal::Signal::SIGHUP);
+    agent.until("it is within its bounds", |agent| paper(agent) == Some(60.0));
+    assert_eq!(shares(&cont0), Some(100.0));
+    // Guarding begins at what really stands, not at what was on paper.
+    config.guard_nothing().guard("cont0", "true", [60, 100, 10]).write();
+    agent.signal(nix::sys::signal::Signal::SIGHUP);
+    agent.until_guarded("cont0");
+    assert_eq!((paper(&agent), shares(&cont0)), (Some(100.0), Some(100.0)));
+}

@@ -1,5 +1,7 @@
 //! Thresholds: the kernel rings once for each arming, and never without.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use headroom_agent::sampler::ebpf::EbpfSource;
@@ -141,6 +143,89 @@ fn a_slot_given_back_does_not_ring_and_counts_from_zero_for_the_next() {
     source.drain(&mut |one| passed.push(one));
     assert_eq!(passed, []);
     drop(first);
+}
+
+/// A process in a cgroup that runs for a moment at each line it is sent.
+struct Echo {
+    cat: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Echo {
+    fn new(cgroup: &TestCgroup) -> Self {
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        cgroup.attach(cat.id());
+        let answers = BufReader::new(cat.stdout.take().unwrap());
+        Self { cat, answers }
+    }
+
+    fn send(&mut self) {
+        self.cat.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    }
+
+    fn receive(&mut self) {
+        self.answers.read_line(&mut String::new()).unwrap();
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        drop(self.cat.kill().and_then(|()| self.cat.wait()));
+    }
+}
+
+#[test]
+fn five_hundred_at_once_are_all_told() {
+    let mut source = ebpf();
+    let cgroups: Vec<_> = (0..500).map(|_| TestCgroup::new()).collect();
+    let slots: Vec<_> = cgroups.iter().map(|cgroup| source.track(&cgroup.open()).unwrap()).collect();
+    let mut echoes: Vec<_> = cgroups.iter().map(Echo::new).collect();
+    std::thread::sleep(SETTLE);
+    for slot in &slots {
+        let used = source.used_ns(*slot).unwrap();
+        assert!(source.arm(*slot, Some(used + 1)));
+    }
+    echoes.iter_mut().for_each(Echo::send);
+    echoes.iter_mut().for_each(Echo::receive);
+    let mut passed = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while passed.len() < slots.len() && Instant::now() < deadline {
+        source.drain(&mut |one| passed.push(one.slot));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    passed.sort_unstable();
+    assert_eq!(passed, slots, "each once");
+    assert_eq!(source.health(), SourceHealth::default());
+    drop(echoes);
+}
+
+#[test]
+fn what_finds_no_room_is_counted_and_the_next_comes_through() {
+    const TIMES: u64 = 8000;
+    let mut source = ebpf();
+    let cgroup = TestCgroup::new();
+    let slot = source.track(&cgroup.open()).unwrap();
+    let mut echo = Echo::new(&cgroup);
+    // Nobody listens.
+    for _ in 0..TIMES {
+        let used = source.used_ns(slot).unwrap();
+        source.arm(slot, Some(used + 1));
+        echo.send();
+        echo.receive();
+    }
+    let dropped = source.health().events_dropped;
+    assert!(dropped > 0 && dropped < TIMES, "{dropped} of {TIMES}: the ring holds some thousands");
+    source.drain(&mut |_| {});
+    let used = source.used_ns(slot).unwrap();
+    assert!(source.arm(slot, Some(used + 1)));
+    echo.send();
+    echo.receive();
+    let mut passed = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while passed.is_empty() && Instant::now() < deadline {
+        source.drain(&mut |one| passed.push(one.armed_ns));
+    }
+    assert_eq!(passed, [used + 1]);
 }
 
 #[test]

@@ -62,13 +62,18 @@ impl TestCgroup {
         // It sleeps while it is moved from hierarchy to hierarchy, so that all of them see the same of it.
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(said.any(|line| line.unwrap().ends_with(crate::load::READY)), "the load did not start");
-        for root in roots() {
-            fs::write(root.join(&self.path).join("cgroup.procs"), child.id().to_string()).unwrap();
-        }
+        self.attach(child.id());
         child.stdin.take().unwrap().write_all(b"go\n").unwrap();
         self.loads.push(child);
         // Nobody reads on; what the harness says at its end must not fail.
         std::thread::spawn(move || said.count());
+    }
+
+    /// Takes a process in.
+    pub(crate) fn attach(&self, process: u32) {
+        for root in roots() {
+            fs::write(root.join(&self.path).join("cgroup.procs"), process.to_string()).unwrap();
+        }
     }
 
     /// Waits until all loads have ended by themselves.

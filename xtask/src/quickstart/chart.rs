@@ -14,109 +14,163 @@ pub(super) struct Sample {
     pub(super) limit: f64,
 }
 
-const WIDTH: f64 = 900.0;
-const HEIGHT: f64 = 330.0;
-/// Room for the axes' labels.
-const LEFT: f64 = 46.0;
-const TOP: f64 = 40.0;
-const BOTTOM: f64 = 40.0;
-/// The containers' max, and a bit.
+const WIDTH: f64 = 960.0;
+const HEIGHT: f64 = 420.0;
+/// The edges of the plot; outside is room for words.
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = WIDTH - 20.0;
+const TOP: f64 = 100.0;
+const BOTTOM: f64 = HEIGHT - 34.0;
+/// The top of the plot in shares: the containers' max, and a bit.
 const MOST: f64 = 215.0;
 
-/// A name, what of a sample it shows, whether as steps, and how it is drawn.
-type Line = (&'static str, fn(&Sample) -> f64, bool, &'static str);
+/// GitHub's greys and colours for a light page. The picture brings its own ground, so a dark page changes nothing.
+const TEXT: &str = "#1f2328";
+const FAINT: &str = "#59636e";
+const USAGE: &str = "#0969da";
+const UPPER: &str = "#bf8700";
+const LOWER: &str = "#1a7f37";
+const LIMIT: &str = "#cf222e";
 
 /// An SVG document that looks right on light and dark pages.
 pub(super) fn svg(samples: &[Sample]) -> String {
-    let end = samples.last().map_or(1.0, |s| s.t).max(1.0);
-    let x = |t: f64| LEFT + t / end * (WIDTH - LEFT - 10.0);
-    let y = |shares: f64| TOP + (1.0 - shares / MOST) * (HEIGHT - TOP - BOTTOM);
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"system-ui,sans-serif\" font-size=\"12\">\n\
+         <rect x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"8\" fill=\"#ffffff\" stroke=\"#d1d9e0\"/>\n",
+        WIDTH - 1.0,
+        HEIGHT - 1.0
     );
-    let mut began = 0.0;
-    for (at, phase) in PHASES.iter().enumerate() {
-        let ends = began + phase.lasts.as_secs_f64();
-        let (from, to) = (x(began), x(ends.min(end)));
-        if at % 2 == 1 {
+    text(
+        &mut out,
+        [LEFT, 30.0],
+        &format!("fill=\"{TEXT}\" font-size=\"16\" font-weight=\"600\""),
+        "A limit that follows the use",
+    );
+    let end = samples.last().map_or(1.0, |s| s.t).max(1.0);
+    let plot = Plot { end };
+    plot.phases(&mut out);
+    plot.axes(&mut out);
+    plot.lines(&mut out, samples);
+    legend(&mut out);
+    out.push_str("</svg>\n");
+    out
+}
+
+/// Where a moment and an amount are on the picture.
+struct Plot {
+    /// The last moment, in seconds.
+    end: f64,
+}
+
+impl Plot {
+    fn x(&self, t: f64) -> f64 {
+        LEFT + t.min(self.end) / self.end * (RIGHT - LEFT)
+    }
+
+    fn y(shares: f64) -> f64 {
+        BOTTOM - shares.min(MOST) / MOST * (BOTTOM - TOP)
+    }
+
+    /// Each has its column, its name, and what the policy makes of it.
+    fn phases(&self, out: &mut String) {
+        let mut began = 0.0;
+        for (at, phase) in PHASES.iter().enumerate() {
+            let ends = began + phase.lasts.as_secs_f64();
+            let (from, to) = (self.x(began), self.x(ends));
+            let (width, height) = (to - from, BOTTOM - TOP + 44.0);
+            let fill = if at % 2 == 0 { "#f6f8fa" } else { "#ffffff" };
             add(
-                &mut out,
+                out,
                 format_args!(
-                    "<rect x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#f3f4f6\"/>",
-                    to - from,
-                    HEIGHT - TOP - BOTTOM
+                    "<rect x=\"{from:.1}\" y=\"{}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{fill}\"/>",
+                    TOP - 44.0
+                ),
+            );
+            let (name, effect) = phase.title.split_once(": ").unwrap_or((phase.title, ""));
+            let middle = f64::midpoint(from, to);
+            text(out, [middle, TOP - 26.0], &format!("text-anchor=\"middle\" fill=\"{TEXT}\" font-weight=\"600\""), name);
+            text(out, [middle, TOP - 10.0], &format!("text-anchor=\"middle\" fill=\"{FAINT}\" font-size=\"11\""), effect);
+            began = ends;
+        }
+    }
+
+    fn axes(&self, out: &mut String) {
+        for shares in [0.0, 50.0, 100.0, 150.0, 200.0] {
+            let y = Self::y(shares);
+            add(out, format_args!("<path d=\"M{LEFT} {y:.1}H{RIGHT}\" stroke=\"#d1d9e0\"/>"));
+            text(out, [LEFT - 8.0, y + 4.0], &format!("text-anchor=\"end\" fill=\"{FAINT}\""), &shares.to_string());
+        }
+        let mut t = 0.0;
+        while t <= self.end {
+            text(out, [self.x(t), BOTTOM + 18.0], &format!("text-anchor=\"middle\" fill=\"{FAINT}\""), &format!("{t} s"));
+            t += 10.0;
+        }
+        let turned =
+            format!("transform=\"rotate(-90 16 {0})\" text-anchor=\"middle\" fill=\"{FAINT}\"", f64::midpoint(TOP, BOTTOM));
+        text(out, [16.0, f64::midpoint(TOP, BOTTOM)], &turned, "CPU of one container (100 = one core)");
+    }
+
+    fn lines(&self, out: &mut String, samples: &[Sample]) {
+        let Some(first) = samples.first() else { return };
+        let line = |of: fn(&Sample) -> f64, is_step: bool| {
+            let mut path = format!("M{:.1} {:.1}", self.x(first.t), Self::y(of(first)));
+            for sample in &samples[1..] {
+                let (x, y) = (self.x(sample.t), Self::y(of(sample)));
+                let drawn = if is_step { write!(path, "H{x:.1}V{y:.1}") } else { write!(path, "L{x:.1} {y:.1}") };
+                // Writing to a String does not fail.
+                drawn.ok();
+            }
+            path
+        };
+        let usage = line(|s| s.usage, false);
+        let (from, to, ground) = (self.x(first.t), self.x(self.end), Self::y(0.0));
+        add(
+            out,
+            format_args!("<path d=\"{usage}\" fill=\"none\" stroke=\"{USAGE}\" stroke-width=\"2\" stroke-linejoin=\"round\"/>"),
+        );
+        add(
+            out,
+            format_args!(
+                "<path d=\"{usage}L{to:.1} {ground:.1}L{from:.1} {ground:.1}Z\" fill=\"{USAGE}\" fill-opacity=\".12\"/>"
+            ),
+        );
+        for (path, colour) in [(line(|s| s.lower, true), LOWER), (line(|s| s.upper, true), UPPER)] {
+            add(
+                out,
+                format_args!(
+                    "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" stroke-dasharray=\"4 3\"/>"
                 ),
             );
         }
-        let title = phase.title.split(':').next().unwrap_or_default();
+        let limit = line(|s| s.limit, true);
         add(
-            &mut out,
-            format_args!(
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#374151\">{title}</text>",
-                f64::midpoint(from, to),
-                TOP - 8.0
-            ),
-        );
-        began = ends;
-    }
-    for shares in [0.0, 50.0, 100.0, 150.0, 200.0] {
-        add(
-            &mut out,
-            format_args!("<line x1=\"{LEFT}\" x2=\"{0:.1}\" y1=\"{1:.1}\" y2=\"{1:.1}\" stroke=\"#e5e7eb\"/>", x(end), y(shares)),
-        );
-        add(
-            &mut out,
-            format_args!(
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#6b7280\">{shares}</text>",
-                LEFT - 6.0,
-                y(shares) + 4.0
-            ),
+            out,
+            format_args!("<path d=\"{limit}\" fill=\"none\" stroke=\"{LIMIT}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>"),
         );
     }
-    let line = |of: fn(&Sample) -> f64, is_step: bool| {
-        let mut path = String::new();
-        for (at, sample) in samples.iter().enumerate() {
-            let (x, y) = (x(sample.t), y(of(sample).min(MOST)));
-            if at == 0 {
-                add(&mut path, format_args!("M{x:.1} {y:.1}"));
-            } else if is_step {
-                add(&mut path, format_args!("H{x:.1}V{y:.1}"));
-            } else {
-                add(&mut path, format_args!("L{x:.1} {y:.1}"));
-            }
-        }
-        path
-    };
-    let lines: [Line; 4] = [
-        ("usage", |s| s.usage, false, "stroke=\"#2563eb\" stroke-width=\"2\""),
-        ("lower", |s| s.lower, true, "stroke=\"#10b981\" stroke-dasharray=\"3 3\""),
-        ("upper", |s| s.upper, true, "stroke=\"#f59e0b\" stroke-dasharray=\"3 3\""),
-        ("limit", |s| s.limit, true, "stroke=\"#dc2626\" stroke-width=\"2.5\""),
+}
+
+/// What the lines are, at the top on the right.
+fn legend(out: &mut String) {
+    let entries = [
+        ("limit", LIMIT, "2.5", ""),
+        ("upper: above it, raise", UPPER, "1.5", "4 3"),
+        ("lower: below it, lower", LOWER, "1.5", "4 3"),
+        ("usage", USAGE, "2", ""),
     ];
-    for (at, (name, of, is_step, style)) in lines.into_iter().enumerate() {
-        add(&mut out, format_args!("<path d=\"{}\" fill=\"none\" {style}/>", line(of, is_step)));
-        let left = LEFT + 90.0 * at as f64;
+    for ((name, colour, width, dashes), left) in entries.into_iter().zip([440.0, 520.0, 690.0, 862.0]) {
         add(
-            &mut out,
+            out,
             format_args!(
-                "<path d=\"M{left:.0} {0:.0}h24\" fill=\"none\" {style}/><text x=\"{1:.0}\" y=\"{2:.0}\" fill=\"#374151\">{name}</text>",
-                HEIGHT - 14.0,
-                left + 30.0,
-                HEIGHT - 10.0
+                "<path d=\"M{left} 26h20\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-dasharray=\"{dashes}\"/>"
             ),
         );
+        text(out, [left + 26.0, 30.0], &format!("fill=\"{TEXT}\""), name);
     }
-    add(
-        &mut out,
-        format_args!(
-            "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\" fill=\"#6b7280\">{end:.0} s; CPU in shares, 100 = one core</text>",
-            WIDTH - 10.0,
-            HEIGHT - 10.0
-        ),
-    );
-    out.push_str("</svg>\n");
-    out
+}
+
+fn text(out: &mut String, [x, y]: [f64; 2], attributes: &str, words: &str) {
+    add(out, format_args!("<text x=\"{x:.1}\" y=\"{y:.1}\" {attributes}>{words}</text>"));
 }
 
 fn add(out: &mut String, what: std::fmt::Arguments<'_>) {

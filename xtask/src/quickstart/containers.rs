@@ -1,7 +1,9 @@
 //! Two containers to play with: LXC's where it is installed, else cgroups made by hand with real processes in them.
 
+mod lxc;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use self::lxc::Lxc;
+use super::Interrupted;
 use super::mounts::{self, Mount};
 
 /// The cgroup under which the hand-made containers lie.
@@ -18,17 +22,18 @@ const PARENT: &str = "headroom-quickstart";
 pub(super) enum Containers {
     /// Plain cgroups, in every hierarchy.
     Plain(Vec<Mount>),
-    /// LXC's, in a directory of their own.
-    Lxc(PathBuf),
+    /// LXC's.
+    Lxc(Lxc),
 }
 
 impl Containers {
     /// Makes `names`, below `dir` where something needs to lie on disk.
-    pub(super) fn make(names: &[&str], dir: &Path, plain: bool) -> Result<Self> {
+    pub(super) fn make(names: &[&str], dir: &Path, plain: bool, stop: &dyn Fn() -> bool) -> Result<Self> {
         let hierarchies = mounts::hierarchies()?;
-        if !plain && has("lxc-create") && has("lxc-start") {
-            match Self::make_lxc(names, &dir.join("lxc"), &hierarchies) {
-                Ok(containers) => return Ok(containers),
+        if !plain && Lxc::is_installed() {
+            match Lxc::make(names, &dir.join("lxc"), &hierarchies, stop) {
+                Ok(lxc) => return Ok(Self::Lxc(lxc)),
+                Err(e) if e.is::<Interrupted>() || stop() => bail!(Interrupted),
                 Err(e) => println!("LXC is installed but does not work here ({e:#}); going on with plain cgroups"),
             }
         }
@@ -38,7 +43,7 @@ impl Containers {
     /// What these are, for people.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Plain(_) => format!("plain cgroups below {PARENT}/ (LXC is not installed)"),
+            Self::Plain(_) => format!("plain cgroups, {PARENT}/cont0 and {PARENT}/cont1"),
             Self::Lxc(_) => "LXC containers".into(),
         }
     }
@@ -48,10 +53,11 @@ impl Containers {
         matches!(self, Self::Plain(_)).then(|| format!("^{PARENT}/(?P<name>cont[01])$"))
     }
 
-    /// Starts a process in a container that spins until it is killed.
+    /// Starts a process in a container that stops itself, and when it is continued spins until it is killed.
     pub(super) fn spin(&self, name: &str) -> Result<Child> {
-        const LOOP: &str = "while :; do :; done";
+        const LOOP: &str = "kill -STOP $$; while :; do :; done";
         let quiet = |command: &mut Command| -> Result<Child> {
+            own_group(command);
             command
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -60,12 +66,12 @@ impl Containers {
                 .with_context(|| format!("cannot start a load in {name}"))
         };
         match self {
-            Self::Lxc(dir) => {
-                quiet(Command::new("lxc-attach").arg("-P").arg(dir).args(["-n", name, "--", "sh", "-c", LOOP, &marker(name)]))
-            }
+            Self::Lxc(lxc) => quiet(lxc.command("lxc-attach", name).args(["--", "sh", "-c", LOOP, &marker(name)])),
             Self::Plain(hierarchies) => {
                 // It waits for a line before it spins, so that none of its CPU time is charged elsewhere.
-                let mut child = Command::new("sh")
+                let mut command = Command::new("sh");
+                own_group(&mut command);
+                let mut child = command
                     .args(["-c", &format!("read go || exit; {LOOP}"), &marker(name)])
                     .stdin(Stdio::piped())
                     .stdout(Stdio::null())
@@ -102,38 +108,14 @@ impl Containers {
         }
         Ok(containers)
     }
-
-    fn make_lxc(names: &[&str], dir: &Path, hierarchies: &[Mount]) -> Result<Self> {
-        for name in names {
-            let taken = hierarchies.iter().any(|m| m.root.join(format!("lxc.payload.{name}")).exists());
-            ensure!(!taken, "a container called {name} is running already");
-        }
-        if dir.exists() {
-            fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
-        }
-        fs::create_dir_all(dir)?;
-        let containers = Self::Lxc(dir.to_owned());
-        for name in names {
-            run(Command::new("lxc-create").arg("-P").arg(dir).args(["-n", name, "-t", "busybox"]))?;
-            let config = dir.join(name).join("config");
-            let text = fs::read_to_string(&config)?;
-            let mut text: String = text.lines().filter(|l| !l.starts_with("lxc.net")).flat_map(|l| [l, "\n"]).collect();
-            // Precedence over whatever else runs here, so that a busy machine does not take the load away.
-            text.push_str("lxc.net.0.type = empty\nlxc.cgroup.cpu.shares = 262144\nlxc.cgroup2.cpu.weight = 10000\n");
-            fs::write(&config, text)?;
-            run(Command::new("lxc-start").arg("-P").arg(dir).args(["-n", name]))?;
-        }
-        Ok(containers)
-    }
 }
 
 impl Drop for Containers {
     fn drop(&mut self) {
-        let result = match self {
-            Self::Plain(hierarchies) => remove_plain(hierarchies),
-            Self::Lxc(dir) => remove_lxc(dir),
-        };
-        if let Err(e) = result {
+        // LXC's remove themselves.
+        if let Self::Plain(hierarchies) = self
+            && let Err(e) = remove_plain(hierarchies)
+        {
             eprintln!("clean-up: {e:#}");
         }
     }
@@ -166,8 +148,9 @@ pub(super) fn kill_loads(name: &str) {
     }
 }
 
-fn has(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+/// Ctrl-C in a terminal is for us, who then end what we started in order; and not for every program that we run.
+fn own_group(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
 }
 
 fn run(command: &mut Command) -> Result<()> {
@@ -247,14 +230,4 @@ fn remove_cgroup(dir: &Path) -> Result<()> {
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
-}
-
-fn remove_lxc(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir)?.filter_map(Result::ok).filter(|e| e.path().is_dir()) {
-        let name = entry.file_name();
-        // One that never started cannot be stopped, which is as good.
-        run(Command::new("lxc-stop").arg("-P").arg(dir).arg("-n").arg(&name).arg("-k")).ok();
-        run(Command::new("lxc-destroy").arg("-P").arg(dir).arg("-n").arg(&name))?;
-    }
-    fs::remove_dir_all(dir).with_context(|| dir.display().to_string())
 }

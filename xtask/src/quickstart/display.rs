@@ -14,6 +14,8 @@ const PACE: Duration = Duration::from_millis(500);
 const COLUMN: f64 = 5.0;
 /// The bar's end: the containers' max.
 const MOST: f64 = 200.0;
+/// No line is longer, so that none is broken on the narrowest terminal there is.
+const WIDTH: usize = 79;
 
 /// The running table.
 pub(super) struct Display {
@@ -30,7 +32,9 @@ impl Display {
     pub(super) fn begin(titles: impl Iterator<Item = &'static str>) -> Self {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let now = Instant::now();
-        println!("\nCPU of cont0 in shares (100 = one core): '#' usage, 'l' lower, 'u' upper, '|' limit");
+        println!(
+            "\nCPU in shares (100 = one core); the bar is cont0's:\n'#' usage, 'l' lower, 'u' upper, '|' limit; cont1 as usage/limit"
+        );
         Self { titles: titles.collect(), began: now, next: now, colour, last_limit: None, samples: Vec::new() }
     }
 
@@ -38,8 +42,8 @@ impl Display {
     pub(super) fn phase(&mut self, at: usize) {
         let title = self.titles.get(at).copied().unwrap_or_default();
         let heading = format!("-- {} of {}  {title} ", at + 1, self.titles.len());
-        println!("\n{}", self.paint("1", &format!("{heading:-<98}")));
-        println!("{:>6} {:>6} {:>6} {:>6} {:>6}   {:<41} cont1", "t", "usage", "lower", "upper", "limit", "cont0");
+        println!("\n{}", self.paint("1", &format!("{heading:-<WIDTH$}")));
+        println!("{:>4} {:>5} {:>5} {:>5} {:>5}  {:<41} cont1", "t", "usage", "lower", "upper", "limit", "cont0");
     }
 
     /// Adds a line if it is time to.
@@ -52,7 +56,7 @@ impl Display {
         let status = agent.status()?;
         let cpu = |name: &str| status.iter().find(|c| c.name() == name).and_then(|c| c.cpu());
         let (Some(first), Some(second)) = (cpu("cont0"), cpu("cont1")) else { return Ok(()) };
-        let number = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n:.1}"));
+        let number = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n:.0}"));
         let limit = amount(&first.limit);
         let changed = self.last_limit.is_some() && self.last_limit != limit;
         self.last_limit = limit;
@@ -61,7 +65,7 @@ impl Display {
             self.samples.push(Sample { t, usage, lower, upper, limit });
         }
         let line = format!(
-            "{:>5.1}s {:>6} {:>6} {:>6} {:>6}   {} {}/{}",
+            "{:>4.1} {:>5} {:>5} {:>5} {:>5}  {} {}/{}",
             t,
             number(first.usage),
             number(first.lower),

@@ -1,13 +1,18 @@
 //! A CPU load of a wanted size: spinning processes that are stopped and continued so that their mean is what it should be.
 
 use std::fs;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::Interrupted;
 use super::containers::{self, Containers};
+
+/// How long processes may take to come up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One container's load.
 pub(super) struct Load {
@@ -23,7 +28,7 @@ pub(super) struct Load {
 
 impl Load {
     /// `processes` spinning processes, stopped until [`Load::set`] asks for something.
-    pub(super) fn start(containers: &Containers, name: &str, processes: usize) -> Result<Self> {
+    pub(super) fn start(containers: &Containers, name: &str, processes: usize, stop: &dyn Fn() -> bool) -> Result<Self> {
         let mut load = Self {
             name: name.into(),
             children: Vec::new(),
@@ -31,21 +36,33 @@ impl Load {
             wanted: 0.0,
             since: Instant::now(),
             used_at_since_ns: 0,
-            stopped: false,
+            stopped: true,
         };
         for _ in 0..processes {
             load.children.push(containers.spin(name)?);
         }
-        for _ in 0..100 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             load.pids = containers::loads(name);
-            if load.pids.len() >= processes {
-                break;
+            let up = load.pids.iter().filter(|pid| is_stopped(**pid)).count();
+            if up == processes {
+                return Ok(load);
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            if stop() {
+                bail!(Interrupted);
+            }
+            ensure!(Instant::now() < deadline, "{up} of {processes} load processes came up in {name} within {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(10));
         }
-        anyhow::ensure!(load.pids.len() == processes, "{} of {processes} load processes came up in {name}", load.pids.len());
-        load.set(0.0);
-        Ok(load)
+    }
+
+    /// Lets the calling thread, which steers, run before the loads whenever it has something to do: it would else be late wherever a load
+    /// takes every core, and the load would be more than wanted.
+    pub(super) fn steer_on_time() {
+        let mut chrt = Command::new("chrt");
+        // Programs that are started later shall not inherit it. Where it is refused, the loads are less exact, and no more.
+        chrt.args(["--reset-on-fork", "--rr", "--pid", "1", &std::process::id().to_string()]);
+        chrt.stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
     }
 
     /// Wants a mean of so many shares from now on.
@@ -94,4 +111,10 @@ impl Drop for Load {
             child.wait().ok();
         }
     }
+}
+
+/// Whether it was stopped by a signal: `T` behind the command's name.
+fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
 }

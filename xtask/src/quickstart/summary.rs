@@ -13,12 +13,19 @@ pub(super) fn summary(before: &[Container], after: &[Container], decisions: &[De
     for d in decisions {
         let limit = |l| amount(l).map_or_else(|| "none".to_owned(), |a| format!("{a:.0}"));
         let change = format!("{} -> {}", limit(&d.from), limit(&d.to));
-        writeln!(text, "  {:>5.1}s {:<6} {:<15} {change:<12} {:<8} {}", d.at - began, d.structure, d.action, d.outcome, d.why)?;
+        let outcome = if d.outcome == "applied" { String::new() } else { format!(" ({})", d.outcome) };
+        // The reason begins with the action where a rule decided, and has its numbers behind a semicolon.
+        let why = if d.why.starts_with(&d.action) { d.why.clone() } else { format!("{}; {}", d.action, d.why) };
+        let mut why = why.split("; ");
+        writeln!(text, "{:>6.1}s {:<5}  {change:<11}  {}{outcome}", d.at - began, d.structure, why.next().unwrap_or_default())?;
+        for more in why {
+            writeln!(text, "{:>16}{more}", "")?;
+        }
     }
     writeln!(
         text,
-        "\n{:<8}{:>10}{:>11}{:>10}{:>13}{:>15}{:>20}",
-        "", "used", "allocated", "reserved", "utilization", "fixed at max", "throttled periods"
+        "\n{:<6}{:>8}{:>11}{:>10}{:>13}{:>14}{:>17}",
+        "", "used", "allocated", "reserved", "utilization", "fixed at max", "throttled"
     )?;
     for name in names {
         let of = |all: &[Container]| {
@@ -34,7 +41,7 @@ pub(super) fn summary(before: &[Container], after: &[Container], decisions: &[De
         let throttled = format!("{} of {}", t1.throttled_periods - t0.throttled_periods, t1.periods - t0.periods);
         writeln!(
             text,
-            "{name:<8}{used:>10.0}{allocated:>11.0}{reserved:>10.0}{:>13}{:>15}{throttled:>20}",
+            "{name:<6}{used:>8.0}{allocated:>11.0}{reserved:>10.0}{:>13}{:>14}{throttled:>17}",
             per_cent(used, allocated),
             per_cent(used, reserved),
         )?;
@@ -44,6 +51,6 @@ pub(super) fn summary(before: &[Container], after: &[Container], decisions: &[De
             "The load never came near the limit: this machine is too busy with other things to show the five phases.\n",
         );
     }
-    text.push_str("used, allocated, reserved: share-seconds (100 = one core for a second); utilization: used / allocated.\n");
+    text.push_str("used, allocated, reserved (at max all the time): share-seconds, 100 = one core for\na second; utilization: used / allocated; throttled: periods of the kernel's.\n");
     Ok(text)
 }

@@ -1,5 +1,6 @@
 //! A capable host, from which each test takes one thing away.
 
+use super::super::places::Listening;
 use super::*;
 use crate::host::capabilities::Capabilities;
 use crate::host::probe::Btf;
@@ -133,17 +134,51 @@ fn what_makes_it_less_good_does_not_stop_it() {
     assert_eq!(lacking(|facts, _| no_memory(facts)), less("cgroups"));
 }
 
+fn configured(source: Option<SourceKind>, change: impl FnOnce(&mut Places)) -> (PathBuf, Result<Configured, String>) {
+    let mut places = Places {
+        state_dir: ("/var/lib/headroom".into(), Ok(())),
+        token: Some(("/etc/headroom/token".into(), Ok(()))),
+        listen: Some(("127.0.0.1:8000".parse().unwrap(), Listening::Free)),
+        socket: Some(("/run/headroom/agent.sock".into(), Listening::Free)),
+    };
+    change(&mut places);
+    ("agent.toml".into(), Ok(Configured { source, places }))
+}
+
 #[test]
 fn the_configuration_is_checked_and_may_force_a_source() {
-    let config = |read: Result<Option<SourceKind>, String>| Some(("agent.toml".into(), read));
+    let config = |source| Some(configured(source, |_| {}));
     let bad = |subject| (vec![(subject, Level::Bad)], Outcome::No);
-    assert_eq!(lacking(|_, tried| tried.config = config(Ok(None))), (vec![], Outcome::Ebpf));
-    assert_eq!(lacking(|_, tried| tried.config = config(Err("line 3: unknown key".into()))), bad("config"));
-    assert_eq!(lacking(|_, tried| tried.config = config(Ok(Some(SourceKind::Cgroupfs)))), (vec![], Outcome::Cgroupfs));
-    assert_eq!(lacking(|_, tried| tried.config = config(Ok(Some(SourceKind::Ebpf)))), (vec![], Outcome::Ebpf));
+    assert_eq!(lacking(|_, tried| tried.config = config(None)), (vec![], Outcome::Ebpf));
+    let wrong = Some(("agent.toml".into(), Err("line 3: unknown key".into())));
+    assert_eq!(lacking(|_, tried| tried.config = wrong), bad("config"));
+    assert_eq!(lacking(|_, tried| tried.config = config(Some(SourceKind::Cgroupfs))), (vec![], Outcome::Cgroupfs));
+    assert_eq!(lacking(|_, tried| tried.config = config(Some(SourceKind::Ebpf))), (vec![], Outcome::Ebpf));
     let forced_in_vain = |_: &mut Facts, tried: &mut Tried| {
-        tried.config = config(Ok(Some(SourceKind::Ebpf)));
+        tried.config = config(Some(SourceKind::Ebpf));
         tried.ebpf = Err("no BTF".into());
     };
     assert_eq!(lacking(forced_in_vain), bad("eBPF"));
+}
+
+#[test]
+fn the_places_of_the_configuration_have_to_do() {
+    let places = |change: fn(&mut Places)| lacking(|_, tried| tried.config = Some(configured(None, change)));
+    let bad = |subject| (vec![(subject, Level::Bad)], Outcome::No);
+    let taken = || Listening::Not("something else listens there".into());
+    assert_eq!(places(|places| places.state_dir.1 = Err("/var: is no directory".into())), bad("state dir"));
+    assert_eq!(places(|places| places.token = Some(("/t".into(), Err("too short".into())))), bad("token"));
+    assert_eq!(
+        lacking(|_, tried| tried.config = Some(configured(None, |p| p.listen.as_mut().unwrap().1 = taken()))),
+        bad("API port")
+    );
+    assert_eq!(
+        lacking(|_, tried| tried.config = Some(configured(None, |p| p.socket.as_mut().unwrap().1 = taken()))),
+        bad("API socket")
+    );
+    let runs_already = |places: &mut Places| {
+        places.listen.as_mut().unwrap().1 = Listening::Agent;
+        (places.socket, places.token) = (None, None);
+    };
+    assert_eq!(places(runs_already), (vec![], Outcome::Ebpf));
 }
