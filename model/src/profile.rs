@@ -40,7 +40,7 @@ impl Profile {
     fn overrides(self, service: Service) -> Value {
         match (self, service) {
             (Self::Responsive, Service::Guardian) => {
-                json!({ "WINDOW_TIMELAPSE": 0.1, "WINDOW_DELAY": 0, "EVENT_TIMEOUT": 5, "REJUDGE": true, "COOLDOWN": 0.3 })
+                json!({ "WINDOW_TIMELAPSE": 0.1, "WINDOW_DELAY": 0, "EVENT_TIMEOUT": 5, "REJUDGE": true, "COOLDOWN": 0.2 })
             }
             (Self::Responsive, Service::Scaler) => json!({ "POLLING_FREQUENCY": 0.1 }),
             _ => json!({}),

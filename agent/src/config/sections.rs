@@ -67,7 +67,7 @@ pub(super) fn agent(section: Section<'_>) -> Agent {
 pub(super) fn guardian(section: Section<'_>) -> Guardian {
     let profile = one_of(&[("classic", Profile::Classic), ("responsive", Profile::Responsive)]);
     let profile = section.or("profile", Profile::Classic, profile);
-    let cooldown = if profile == Profile::Responsive { 300 * MS } else { Duration::ZERO };
+    let cooldown = if profile == Profile::Responsive { 200 * MS } else { Duration::ZERO };
     let guardian = Guardian {
         profile,
         active: section.or("active", true, boolean),

@@ -79,7 +79,7 @@ fn replay(bed: &Bed, profile: &str) -> Vec<Value> {
     command.arg("--limits").arg(limits).arg("--usage").arg(bed.dir().join("recorded/cont0.cpu.csv"));
     if profile == "responsive" {
         let rules = put("R.json", headroom_model::profile::Profile::Responsive.rules_json());
-        command.args(["--rejudge", "--cooldown", "300ms", "--rules"]).arg(rules);
+        command.args(["--rejudge", "--cooldown", "200ms", "--rules"]).arg(rules);
     }
     let replayed = command.output().unwrap();
     assert!(replayed.status.success(), "{replayed:?}");

@@ -170,11 +170,11 @@ fn early_is_refused_where_the_end_could_still_decide_otherwise() {
 fn a_limit_is_not_lowered_within_the_cooldown_after_a_change() {
     let mut guardian = responsive().with_cooldown(4.0);
     let mut s = subject(200.0);
-    assert_eq!(window(&mut guardian, &mut s, 0.0, 190.0).1, [100.0]);
+    assert_eq!(window(&mut guardian, &mut s, 0.0, 190.0).1, [50.0]);
     let mut lowered = |ends: std::ops::Range<u32>, usage: f64| -> Vec<bool> {
         ends.map(|end| !window(&mut guardian, &mut s, f64::from(end), usage).1.is_empty()).collect()
     };
-    assert_eq!(lowered(1..5, 150.0), [false, false, false, true], "three windows would do, but the raise is too near");
+    assert_eq!(lowered(1..5, 150.0), [false, false, false, true], "two windows would do, but the raise is too near");
     assert_eq!(lowered(5..9, 60.0), [false, false, false, true], "and again after the lowering");
     assert_eq!(window(&mut guardian, &mut s, 8.5, 400.0).1.first().map(|up| *up > 0.0), Some(true), "a raise never waits");
 }
@@ -186,9 +186,9 @@ fn a_usage_that_the_limit_capped_is_no_low_demand() {
     cpu_mut(&mut s).throttled = Some(0.0);
     assert_eq!(window(&mut guardian, &mut s, 0.0, 10.0).0, ["CpuUnderuse"]);
     cpu_mut(&mut s).throttled = Some(1.0);
-    assert_eq!(window(&mut guardian, &mut s, 1.0, 10.0), (vec!["CpuBottleneck"], vec![100.0]), "and raised once, not for ever");
+    assert_eq!(window(&mut guardian, &mut s, 1.0, 10.0), (vec!["CpuBottleneck"], vec![50.0]), "and raised once, not for ever");
     cpu_mut(&mut s).throttled = Some(0.0);
-    assert_eq!(window(&mut guardian, &mut s, 2.0, 260.0).0, [""; 0], "in the band of the new limit");
+    assert_eq!(window(&mut guardian, &mut s, 2.0, 210.0).0, [""; 0], "in the band of the new limit");
 }
 
 #[test]
@@ -210,9 +210,9 @@ fn judging_and_planning_allocate_nothing() {
     };
     // The first ones make room for the events and the requests.
     for end in 0..20 {
-        assert_eq!(burst(f64::from(end)), (true, Some(150.0)));
+        assert_eq!(burst(f64::from(end)), (true, Some(125.0)));
     }
-    let allocated = allocation_counter::measure(|| assert_eq!(burst(20.0), (true, Some(150.0))));
+    let allocated = allocation_counter::measure(|| assert_eq!(burst(20.0), (true, Some(125.0))));
     assert_eq!(allocated.count_total, 0);
 }
 
