@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what Headroom costs, measured on this machine's kernel, held against what it may cost.
 
 mod agent;
+mod bursty;
 mod chart;
 mod control;
 mod ground;
@@ -24,7 +25,7 @@ use row::{Row, table};
 /// Measures speed and memory; prints a table and leaves `target/bench/<name>.json`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which: sampler, switch, idle, writes, replay, reaction, control (if none is named, all but the last two, which take long)
+    /// Which: sampler, switch, idle, bursty, writes, replay, reaction, control (if none is named, all but the last two, which take long)
     #[arg(value_parser = BENCHES.map(|(name, _)| name))]
     names: Vec<String>,
     #[command(flatten)]
@@ -35,10 +36,11 @@ pub(crate) struct Args {
 
 type Bench = fn(&Built) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("sampler", sampler::run),
     ("switch", switch::run),
     ("idle", idle::run),
+    ("bursty", bursty::run),
     ("writes", writes::run),
     ("replay", replay::run),
     (reaction::NAME, reaction::run),

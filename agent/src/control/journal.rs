@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use headroom_model::limit::Limit;
@@ -21,6 +22,9 @@ use crate::status::Decision;
 /// as many as containers, all at once.
 const ROOM: usize = 4096;
 const ROOM_TO_RECORD: usize = 65_536;
+
+/// How long what is told may wait beside others.
+const PACE: Duration = Duration::from_millis(10);
 
 /// A decision as the control loop tells of it: the texts are made of it on the journal's thread.
 #[derive(Debug)]
@@ -75,18 +79,22 @@ impl Journal {
         let (notes, queue) = bounded::<Note>(if records { ROOM_TO_RECORD } else { ROOM });
         let mut repeats = Repeats::default();
         let thread = std::thread::Builder::new().name("journal".into()).stack_size(256 * 1024).spawn(move || {
-            for note in queue {
-                match (note, &mut recorder) {
-                    (Note::Decision(told), _) => {
-                        let decision = Decision::from(told);
-                        if let Some(unsaid) = repeats.tell(&decision) {
-                            tell(&decision, unsaid);
+            // Nobody who writes while this thread sleeps has to wake it.
+            while let Ok(first) = queue.recv() {
+                for note in std::iter::once(first).chain(queue.try_iter()) {
+                    match (note, &mut recorder) {
+                        (Note::Decision(told), _) => {
+                            let decision = Decision::from(told);
+                            if let Some(unsaid) = repeats.tell(&decision) {
+                                tell(&decision, unsaid);
+                            }
+                            log.record(decision);
                         }
-                        log.record(decision);
+                        (Note::Window(window), Some(recorder)) => recorder.record(&window),
+                        (Note::Window(_), None) => {}
                     }
-                    (Note::Window(window), Some(recorder)) => recorder.record(&window),
-                    (Note::Window(_), None) => {}
                 }
+                std::thread::sleep(PACE);
             }
         })?;
         Ok(Self { notes: Some(notes), dropped: AtomicU64::new(0), records, thread: Some(thread) })
@@ -171,13 +179,12 @@ impl Repeats {
 
 fn tell(d: &Decision, unsaid: u64) {
     let detail = d.detail.as_deref().unwrap_or_default();
-    let (from, to) = (d.from.to_string(), d.to.to_string());
-    let Decision { structure, resource, action, why, outcome, .. } = d;
+    let Decision { structure, resource, action, why, outcome, from, to, .. } = d;
     match *outcome {
         "failed" | "refused" => {
-            tracing::warn!(container = structure, %resource, action, from, to, outcome, why, detail, unsaid, "decision");
+            tracing::warn!(container = structure, %resource, action, %from, %to, outcome, why, detail, unsaid, "decision");
         }
-        outcome => tracing::info!(container = structure, %resource, action, from, to, outcome, why, detail, unsaid, "decision"),
+        outcome => tracing::info!(container = structure, %resource, action, %from, %to, outcome, why, detail, unsaid, "decision"),
     }
 }
 

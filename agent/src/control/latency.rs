@@ -10,11 +10,16 @@ use crate::status::Latency;
 /// Upper bounds of the published buckets, in µs.
 const BOUNDS: [f64; 14] = [20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
 
+/// How often summaries are worked out at most.
+const EVERY_NS: u64 = 2_000_000_000;
+
 /// One histogram, in ns, of two significant digits up to 100 s.
 #[derive(Debug)]
 struct Timer {
     histogram: Histogram<u64>,
     sum_ns: f64,
+    /// As worked out last: that takes a walk over the whole histogram.
+    summary: Latency,
 }
 
 impl Timer {
@@ -24,6 +29,7 @@ impl Timer {
         Self {
             histogram: histogram.unwrap_or_else(|_| Histogram::new(2).unwrap_or_else(|_| unreachable!("2 digits are valid"))),
             sum_ns: 0.0,
+            summary: Latency::default(),
         }
     }
 
@@ -32,7 +38,15 @@ impl Timer {
         self.sum_ns += ns as f64;
     }
 
-    fn summary(&self) -> Latency {
+    fn summary(&mut self) -> Latency {
+        // What has not been recorded again is as it was; without buckets it was never worked out.
+        if self.summary.buckets.is_empty() || self.summary.count != self.histogram.len() {
+            self.summary = self.worked_out();
+        }
+        self.summary.clone()
+    }
+
+    fn worked_out(&self) -> Latency {
         let us = |ns: u64| ns / 1_000;
         Latency {
             count: self.histogram.len(),
@@ -87,10 +101,10 @@ impl Latencies {
         self.timers[what as usize].1.record(ns);
     }
 
-    /// The summaries, worked out at most once a second.
+    /// The summaries, worked out every two seconds.
     pub(super) fn summaries(&mut self, now_ns: u64) -> Arc<BTreeMap<&'static str, Latency>> {
-        if now_ns.saturating_sub(self.published_ns) >= 1_000_000_000 {
-            self.published = Arc::new(self.timers.iter().map(|(name, timer)| (*name, timer.summary())).collect());
+        if now_ns.saturating_sub(self.published_ns) >= EVERY_NS {
+            self.published = Arc::new(self.timers.iter_mut().map(|(name, timer)| (*name, timer.summary())).collect());
             self.published_ns = now_ns;
         }
         Arc::clone(&self.published)

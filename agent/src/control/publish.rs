@@ -14,22 +14,31 @@ use crate::status::{ContainerStatus, DiskDevice, GuardMode, HostStatus, NetDevic
 /// With nothing to tell, numbers are shown anew this often.
 const PACE_NS: u64 = 500_000_000;
 
+/// Decisions are shown at most this often: a snapshot of hundreds of containers takes longer than what it tells of.
+const DECISIONS_NS: u64 = 200_000_000;
+
 /// Publishes snapshots: after each step in which something happened, and at a steady pace.
 #[derive(Debug)]
 pub(super) struct Publisher {
     published: Arc<ArcSwap<Snapshot>>,
     at_ns: u64,
     touched: bool,
+    decided: bool,
 }
 
 impl Publisher {
     pub(super) fn new(published: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { published, at_ns: 0, touched: true }
+        Self { published, at_ns: 0, touched: true, decided: false }
     }
 
     /// Something happened that people should see.
     pub(super) fn touch(&mut self) {
         self.touched = true;
+    }
+
+    /// A limit was decided, which people should see soon.
+    pub(super) fn decided(&mut self) {
+        self.decided = true;
     }
 }
 
@@ -37,7 +46,8 @@ impl State {
     /// Publishes, if there is something to tell or it is time to.
     pub(super) fn publish_if_due(&mut self) {
         let now = clock::monotonic_ns();
-        if self.publisher.touched || now.saturating_sub(self.publisher.at_ns) >= PACE_NS {
+        let pace = if self.publisher.decided { DECISIONS_NS } else { PACE_NS };
+        if self.publisher.touched || now.saturating_sub(self.publisher.at_ns) >= pace {
             self.publish();
         }
     }
@@ -58,7 +68,7 @@ impl State {
         };
         self.publisher.published.store(Arc::new(snapshot));
         self.publisher.at_ns = now;
-        self.publisher.touched = false;
+        (self.publisher.touched, self.publisher.decided) = (false, false);
     }
 
     fn host_status(&self) -> HostStatus {

@@ -75,7 +75,7 @@ impl State {
         self.counters.usage_drift_max = self.audited.worst;
     }
 
-    /// Reads the quotas of a tenth of the guarded containers back.
+    /// Reads the quotas of a twentieth of the guarded containers back, and lets their bursts follow.
     pub(super) fn check_drift(&mut self) {
         self.turn = (self.turn + 1) % DRIFT_TURNS;
         let turn = self.turn;
@@ -84,13 +84,30 @@ impl State {
             .iter()
             .filter(|(id, entry)| *id % DRIFT_TURNS == turn && entry.is_written() && !entry.in_flight.contains(Resource::Cpu))
             .filter_map(|(id, entry)| Some((*id, entry.cpu?, entry.quota.as_ref()?.read().ok()?)))
-            .filter(|(_, ours, theirs)| ours != theirs)
+            .filter(|(_, ours, theirs)| {
+                ours != theirs || theirs.burst_us.is_some_and(|b| Some(b) != self.cpu_limit(ours.quota).burst_us)
+            })
             .collect();
         for (id, ours, theirs) in drifted {
+            if ours == theirs {
+                self.follow_burst(id, ours.quota);
+                continue;
+            }
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.cpu = Some(theirs);
             }
             self.foreign_change(id, Resource::Cpu, ours.quota, theirs.quota);
+        }
+    }
+
+    /// Sets the burst that belongs to a limit that stands.
+    fn follow_burst(&mut self, id: u64, quota: Limit) {
+        let wanted = self.cpu_limit(quota);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match entry.quota.as_ref().map(|files| files.write(&wanted)) {
+            Some(Ok(read)) => entry.cpu = Some(read),
+            Some(Err(e)) => tracing::debug!(container = %entry.name, "its burst does not follow: {e}"),
+            None => {}
         }
     }
 

@@ -11,7 +11,7 @@ use headroom_model::policy::guardian::{Guardian, Judgement};
 use headroom_model::policy::request::Request;
 use headroom_model::policy::rules::RuleSet;
 use headroom_model::policy::scaler::ledger::Ledger;
-use headroom_model::policy::scaler::plan::Plan;
+use headroom_model::policy::scaler::plan::{Grant, Plan};
 use headroom_model::resource::{PerResource, Resource};
 
 use super::Command;
@@ -124,6 +124,8 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
     pub(super) advised: Vec<Request>,
     pub(super) plan: Plan,
+    /// Raises that stand on paper, and are written when the windows have been judged to their end.
+    pub(super) staged: Vec<(u64, Grant)>,
     /// Whose limit the last carrying out raised at once.
     pub(super) raised: Vec<u64>,
     pub(super) passed: Vec<Passed>,
@@ -159,6 +161,7 @@ impl State {
             requests: Vec::new(),
             advised: Vec::new(),
             plan: Plan::default(),
+            staged: Vec::new(),
             raised: Vec::new(),
             passed: Vec::new(),
             due: Vec::new(),

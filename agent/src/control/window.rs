@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use headroom_model::resource::{Resource, ResourceSet};
 
-use super::entry::Phase;
+use super::entry::{Entry, Phase};
 use super::latency::Timed;
 use super::recorder::Window as Recorded;
 use super::state::State;
 use crate::clock;
-use crate::sampler::Passed;
+use crate::config::Config;
+use crate::sampler::{Passed, UsageSource};
 
 /// A window longer than so many of its lengths is a gap (suspend, a paused VM): not judged.
 const GAP: u64 = 5;
@@ -96,7 +97,8 @@ impl State {
             };
             entry.certain = 0.0;
             entry.opened_ns = used;
-            if entry.armed_ns.take().is_some_and(|armed| used.is_some_and(|used| used >= armed)) {
+            if entry.armed_ns.is_some_and(|armed| used.is_some_and(|used| used >= armed)) {
+                entry.armed_ns = None;
                 self.counters.early_missed += 1;
             }
             // One that has not run was not throttled: most containers are idle most of the time.
@@ -129,6 +131,7 @@ impl State {
                 due.extend(&self.raised);
             }
         }
+        self.write_staged(ended_ns);
         self.due = due;
         for entry in self.entries.values_mut() {
             entry.subject.next_window(cpu);
@@ -169,48 +172,23 @@ impl State {
         self.requests.extend(self.judgement.requests.drain(..));
     }
 
-    /// Opens the next window: arms the kernel side for each container whose limit may have to go up.
+    /// Opens the next window: arms the kernel side for each container whose limit may have to go up. Where its threshold has been passed
+    /// already, it is judged at once.
     fn reopen(&mut self) {
-        let mut ids = std::mem::take(&mut self.due);
-        ids.extend(self.entries.keys());
-        for id in ids.drain(..) {
-            self.arm(id);
+        let mut passed = std::mem::take(&mut self.passed);
+        let now = Self::now();
+        for entry in self.entries.values_mut() {
+            passed.extend(arm(entry, self.source.as_mut(), &self.config, self.window, now));
         }
-        self.due = ids;
-    }
-
-    /// Arms one container for the open window. Where its threshold has been passed already, it is judged at once.
-    fn arm(&mut self, id: u64) {
-        if let Some(passed) = self.try_arm(id) {
-            self.judge_passed(passed);
+        for one in passed.drain(..) {
+            self.judge_passed(one);
         }
+        self.passed = passed;
     }
 
     fn try_arm(&mut self, id: u64) -> Option<Passed> {
-        let entry = self.entries.get(&id)?;
-        let slot = entry.slot?;
-        let judged = self.config.guardian.active && entry.may_judge(Resource::Cpu, Self::now());
-        let upper = entry.subject.resources[Resource::Cpu]
-            .as_ref()
-            .and_then(headroom_model::policy::guardian::Guarded::thresholds)
-            .map(|t| t.upper);
-        let threshold = match (upper, entry.opened_ns) {
-            (Some(upper), Some(opened)) if judged && upper > 0.0 => {
-                Some(opened.saturating_add(part(upper, self.window.length_ns)))
-            }
-            _ => None,
-        };
-        let is_armed = self.source.arm(slot, threshold);
-        let tells = self.source.events().is_some();
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.armed_ns = threshold.filter(|_| is_armed && tells);
-        }
-        if is_armed {
-            return None;
-        }
-        let (threshold, used) = (threshold?, self.source.used_ns(slot)?);
-        let now = clock::monotonic_ns();
-        (used >= threshold).then_some(Passed { slot, at_ns: now, armed_ns: threshold, used_ns: used })
+        let entry = self.entries.get_mut(&id)?;
+        arm(entry, self.source.as_mut(), &self.config, self.window, Self::now())
     }
 
     /// The kernel side rang: windows whose mean is certain to exceed `upper` are judged now.
@@ -224,31 +202,61 @@ impl State {
     }
 
     fn judge_passed(&mut self, first: Passed) {
+        let told_ns = first.at_ns;
         let mut next = Some(first);
-        while let Some(passed) = next.take() {
-            let Some(&id) = self.by_slot.get(&passed.slot) else { return };
-            let Some(entry) = self.entries.get_mut(&id) else { return };
-            entry.armed_ns = None;
-            // A word about a window that has ended meanwhile: its end has judged it.
-            let Some(used) = entry.opened_ns.and_then(|opened| passed.used_ns.checked_sub(opened)) else { return };
-            if !self.config.guardian.active || !entry.may_judge(Resource::Cpu, Self::now()) {
-                return;
-            }
-            let end = self.window.due_ns() as f64 / 1e9;
-            let certain = shares(used, self.window.length_ns);
-            self.guardian.event_timeout = self.config.guardian.event_timeout(Resource::Cpu).as_secs_f64();
-            if !self.guardian.judge_early(&mut entry.subject, Resource::Cpu, certain, end, &mut self.judgement) {
-                return;
-            }
-            entry.certain = certain;
-            self.counters.early += 1;
-            self.requests.extend(self.judgement.requests.drain(..));
-            self.carry_out(passed.at_ns);
-            if self.guardian.rejudge && self.raised.contains(&id) {
-                next = self.try_arm(id);
-            }
+        while let Some(passed) = next {
+            next = self.judge_once(&passed);
         }
+        self.write_staged(told_ns);
     }
+
+    /// Returns the next word about the same container, where the raise is not enough for what it has used by now.
+    fn judge_once(&mut self, passed: &Passed) -> Option<Passed> {
+        let &id = self.by_slot.get(&passed.slot)?;
+        let entry = self.entries.get_mut(&id)?;
+        entry.armed_ns = None;
+        // A word about a window that has ended meanwhile: its end has judged it.
+        let used = entry.opened_ns.and_then(|opened| passed.used_ns.checked_sub(opened))?;
+        if !self.config.guardian.active || !entry.may_judge(Resource::Cpu, Self::now()) {
+            return None;
+        }
+        let end = self.window.due_ns() as f64 / 1e9;
+        let certain = shares(used, self.window.length_ns);
+        self.guardian.event_timeout = self.config.guardian.event_timeout(Resource::Cpu).as_secs_f64();
+        if !self.guardian.judge_early(&mut entry.subject, Resource::Cpu, certain, end, &mut self.judgement) {
+            return None;
+        }
+        entry.certain = certain;
+        self.counters.early += 1;
+        self.requests.extend(self.judgement.requests.drain(..));
+        self.carry_out(passed.at_ns);
+        if self.guardian.rejudge && self.raised.contains(&id) { self.try_arm(id) } else { None }
+    }
+}
+
+/// Arms one container for the open window, unless it is armed just so. Returns what is to be judged at once, if the threshold has been
+/// passed already.
+fn arm(entry: &mut Entry, source: &mut dyn UsageSource, config: &Config, window: Window, now: f64) -> Option<Passed> {
+    let slot = entry.slot?;
+    let upper = entry.subject.resources[Resource::Cpu].as_ref().and_then(|guarded| guarded.thresholds()).map(|t| t.upper);
+    let threshold = match (upper, entry.opened_ns) {
+        (Some(upper), Some(opened)) if upper > 0.0 && config.guardian.active && entry.may_judge(Resource::Cpu, now) => {
+            Some(opened.saturating_add(part(upper, window.length_ns)))
+        }
+        _ => None,
+    };
+    // Most containers are idle most of the time: what they have used stands still, and so does this.
+    if threshold == entry.armed_ns {
+        return None;
+    }
+    let is_armed = source.arm(slot, threshold);
+    entry.armed_ns = threshold.filter(|_| is_armed && source.events().is_some());
+    if is_armed {
+        return None;
+    }
+    let (threshold, used) = (threshold?, source.used_ns(slot)?);
+    let at_ns = clock::monotonic_ns();
+    (used >= threshold).then_some(Passed { slot, at_ns, armed_ns: threshold, used_ns: used })
 }
 
 /// `shares` of a window, as CPU time in ns.

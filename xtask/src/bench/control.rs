@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::ground::Ground;
-use super::strategy::{Bounds, Strategy, Tuned};
+use super::strategy::{Bounds, CLASSIC_BOUNDARY, Strategy, Tuned};
 use super::{Built, Row};
 use crate::repo;
 use measure::Meter;
@@ -122,7 +122,7 @@ impl Bench<'_> {
         let free = self.results.of(workload, Strategy::NoLimit.name()).last().context("there is no run without a limit")?;
         let past: Vec<f64> = free.measured.usage();
         let fixed = [Strategy::Fixed("fixed-mean", free.measured.mean()), Strategy::Fixed("fixed-peak", free.measured.peak())];
-        for strategy in fixed.into_iter().chain([Strategy::Classic10s, Strategy::Polling, Strategy::Classic]) {
+        for strategy in fixed.into_iter().chain([Strategy::Classic10s(CLASSIC_BOUNDARY), Strategy::Polling, Strategy::Classic]) {
             if options.is_wanted(strategy) {
                 self.run(workload, strategy, &past)?;
             }
@@ -158,9 +158,10 @@ struct Progress {
 
 impl Progress {
     fn new(options: &Options) -> Self {
-        let others = [Strategy::Fixed("fixed-mean", 0.0), Strategy::Fixed("fixed-peak", 0.0), Strategy::Classic10s]
-            .into_iter()
-            .chain([Strategy::Polling, Strategy::Classic]);
+        let others =
+            [Strategy::Fixed("fixed-mean", 0.0), Strategy::Fixed("fixed-peak", 0.0), Strategy::Classic10s(CLASSIC_BOUNDARY)]
+                .into_iter()
+                .chain([Strategy::Polling, Strategy::Classic]);
         let others = others.filter(|strategy| options.is_wanted(*strategy)).count();
         let per_pair = 1 + usize::from(options.is_wanted(Strategy::Responsive));
         let left = options.workloads().into_iter().map(|workload| {

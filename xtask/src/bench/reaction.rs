@@ -37,6 +37,8 @@ impl Options {
 const WORD_TO_WRITE: (f64, f64, f64) = (0.150, 1.0, 5.0);
 /// From this limit on, in shares, no burst may see a throttled period; below, only one.
 const SPARED_FROM: f64 = 20.0;
+/// In shares: an idle container's limit is its min and two of these.
+const CLASSIC_BOUNDARY: f64 = 5.0;
 /// The limit at which ways are compared, in shares.
 const COMPARED_AT: f64 = 20.0;
 
@@ -96,7 +98,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     for threads in [1, 2] {
         compared.push(agents::at_windows_ends(built, COMPARED_AT, threads, count)?);
     }
-    for strategy in [Strategy::Polling, Strategy::Classic10s] {
+    for strategy in [Strategy::Polling, Strategy::Classic10s(CLASSIC_BOUNDARY)] {
         for threads in [1, 2] {
             compared.push(others::run(built, strategy, threads, count)?);
         }

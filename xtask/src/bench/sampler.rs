@@ -16,7 +16,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let said: Value = serde_json::from_str(&said)?;
     let value = |what: &str| said[what]["value"].as_f64().with_context(|| format!("bench_sampler did not tell {what:?}"));
     Ok(vec![
-        Row::at_most(80.0, "eBPF cost per scheduler event, net", value("charge, net")?, "ns"),
+        Row::at_most(50.0, "eBPF cost per scheduler event, net", value("charge, net")?, "ns"),
         Row::told("eBPF cost per scheduler event", value("charge")?, "ns"),
         Row::told("empty program on the same hook", value("empty")?, "ns"),
         Row::at_least(50.0, "usage of 1000 cgroups, against pread", value("reading, ratio")?, "x"),

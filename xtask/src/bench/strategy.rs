@@ -23,7 +23,7 @@ use polling::Polling;
 use ticker::Ticker;
 
 /// Boundary of both classic ones, absolute, in shares: the policy document's example for containers of two cores.
-const CLASSIC_BOUNDARY: f64 = 25.0;
+pub(super) const CLASSIC_BOUNDARY: f64 = 25.0;
 /// Boundary of the responsive profile, in % of the limit in force.
 const RESPONSIVE_BOUNDARY: f64 = 6.0;
 /// After the agent has started: it lowers an idle container's limit.
@@ -64,8 +64,9 @@ pub(super) enum Strategy {
     NoLimit,
     /// Always the same, in shares, whatever it is derived from.
     Fixed(&'static str, f64),
-    /// The classic rules over windows of 10 s that are read through a feed of 5 s, as the earlier framework did.
-    Classic10s,
+    /// The classic rules over windows of 10 s that are read through a feed of 5 s, as the earlier framework did, with this boundary,
+    /// absolute, in shares.
+    Classic10s(f64),
     /// Each second a look at the throttling counters, as node agents of clusters do.
     Polling,
     /// The agent, classic profile, windows of 100 ms.
@@ -80,7 +81,7 @@ impl Strategy {
         match self {
             Self::NoLimit => "no-limit",
             Self::Fixed(name, _) => name,
-            Self::Classic10s => "classic-10s",
+            Self::Classic10s(_) => "classic-10s",
             Self::Polling => "polling-1s",
             Self::Classic => "classic-100ms",
             Self::Responsive => "responsive",
@@ -125,7 +126,7 @@ impl Strategy {
                 containers.iter().try_for_each(|container| kernel::set_limit(container, shares))?;
                 Mover::Nobody
             }
-            Self::Classic10s => Mover::Ticker(Ticker::start(&containers, past, || Classic10s::new(bounds, CLASSIC_BOUNDARY))?),
+            Self::Classic10s(boundary) => Mover::Ticker(Ticker::start(&containers, past, || Classic10s::new(bounds, boundary))?),
             Self::Polling => Mover::Ticker(Ticker::start(&containers, past, || Polling::new(bounds))?),
             Self::Classic | Self::Responsive => {
                 let (settings, bounds) = self.settings(&built.control.tuned, bounds)?;

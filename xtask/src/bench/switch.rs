@@ -59,7 +59,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let (on_cpu, off_cpu) = (slowdown(&on, |r| r.cpu), slowdown(&off, |r| r.cpu));
     let rounds = off.iter().flat_map(|(a, b)| [a, b]);
     Ok(vec![
-        Row::at_most(5.0, "ping-pong on one CPU, slow-down by the agent", on_wall - off_wall, "%"),
+        Row::at_most(4.0, "ping-pong on one CPU, slow-down by the agent", on_wall - off_wall, "%"),
         Row::told("ping-pong, agent on against off", on_wall, "%"),
         Row::told("ping-pong, off against off", off_wall, "%"),
         Row::told("ping-pong, slow-down in CPU time", on_cpu - off_cpu, "%"),

@@ -15,9 +15,9 @@ use crate::bench::ground::{Ground, Running};
 use crate::bench::strategy::Throttled;
 
 /// How many containers take turns.
-const CONTAINERS: usize = 10;
+const CONTAINERS: usize = 20;
 /// How long a burst is: in it a limit gets from 5 shares to two cores, and periods end in which it would have been throttled.
-const BURST: Duration = Duration::from_millis(250);
+const BURST: Duration = Duration::from_millis(200);
 /// Between two bursts, beside a window's length of random phase.
 const PAUSE: Duration = Duration::from_millis(50);
 /// What containers take to idle at their limits after the agent has started.

@@ -13,7 +13,7 @@ use crate::bench::ground::Ground;
 use crate::bench::strategy::{Bounds, Strategy};
 
 /// So many, at their small limits, leave a core for the rest.
-const CONTAINERS: usize = 4;
+const CONTAINERS: usize = 5;
 /// How often the limit is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 /// Nobody takes so long.
@@ -22,11 +22,12 @@ const PATIENCE: f64 = 90.0;
 /// Bursts under a strategy that takes part in this. The slow ones make do with fewer than `count`.
 pub(super) fn run(built: &Built, strategy: Strategy, threads: u32, count: usize) -> Result<Cell> {
     eprintln!("bench: reaction: {}, {threads} burning", strategy.name());
-    let (rounds, interval) = match strategy {
-        Strategy::Classic10s => (count.div_ceil(40), 5.0),
-        _ => (count.div_ceil(CONTAINERS), 1.0),
+    // How many rounds, how long one of its ticks is, and the min with which it idles there.
+    let (rounds, interval, min) = match strategy {
+        Strategy::Classic10s(margin) => (count.div_ceil(40), 5.0, 2.0f64.mul_add(-margin, COMPARED_AT)),
+        _ => (count.div_ceil(CONTAINERS), 1.0, COMPARED_AT),
     };
-    let bounds = Bounds { min: COMPARED_AT, max: 200.0 };
+    let bounds = Bounds { min, max: 200.0 };
     let mut bursts = Vec::new();
     for round in 0..rounds {
         let ground = Ground::new()?;

@@ -1,7 +1,6 @@
 //! Dropping, deduplicating, ordering and grouping.
 
 use std::cmp::Ordering;
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -20,6 +19,13 @@ pub fn batches(requests: impl IntoIterator<Item = Request>, now: f64, timeout: f
 
 /// What two requests must have in common for only one of them to be carried out: structure, action, field, pair.
 type Change = (Arc<str>, &'static str, Field, Option<Arc<str>>);
+
+fn change(request: &Request) -> Change {
+    (Arc::clone(&request.structure), request.action(), request.field, request.pair.clone())
+}
+
+/// Up to so many are looked through one by one.
+const FEW: usize = 16;
 
 /// Kept from plan to plan, so that a plan allocates nothing.
 #[derive(Clone, Debug, Default)]
@@ -40,14 +46,21 @@ impl Plan {
                 dropped.push((request, Dropped::TooOld { age, timeout }));
                 continue;
             }
-            let change = (Arc::clone(&request.structure), request.action(), request.field, request.pair.clone());
-            match places.entry(change) {
-                Entry::Vacant(place) => {
-                    place.insert(kept.len());
-                    kept.push_back(request);
+            let place = match kept.len() {
+                // Hashing is for storms.
+                0..=FEW => kept.iter().position(|k| same_change(k, &request)),
+                _ => {
+                    if places.is_empty() {
+                        places.extend(kept.iter().enumerate().map(|(place, k)| (change(k), place)));
+                    }
+                    let next = kept.len();
+                    Some(*places.entry(change(&request)).or_insert(next)).filter(|place| *place < next)
                 }
-                Entry::Occupied(place) => {
-                    let other = &mut kept[*place.get()];
+            };
+            match place {
+                None => kept.push_back(request),
+                Some(place) => {
+                    let other = &mut kept[place];
                     let worse = if is_better(&request, other) { std::mem::replace(other, request) } else { request };
                     dropped.push((worse, Dropped::Superseded));
                 }
@@ -72,6 +85,11 @@ impl Plan {
             }
         }
     }
+}
+
+/// For the same structure, with the same action, field and pair.
+fn same_change(a: &Request, b: &Request) -> bool {
+    a.structure == b.structure && a.action() == b.action() && a.field == b.field && a.pair == b.pair
 }
 
 fn is_better(new: &Request, old: &Request) -> bool {
