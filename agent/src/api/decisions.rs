@@ -26,8 +26,8 @@ impl DecisionLog {
         Self { capacity: capacity.max(1), kept: Mutex::default() }
     }
 
-    /// Adds one; the oldest goes where there is no room.
-    pub fn record(&self, decision: Decision) {
+    /// Adds one, and gives it back; the oldest goes where there is no room.
+    pub fn record(&self, decision: Decision) -> Arc<Decision> {
         let mut kept = self.lock();
         let decision = Arc::new(decision);
         kept.last.insert((decision.structure.clone(), decision.resource), Arc::clone(&decision));
@@ -35,10 +35,11 @@ impl DecisionLog {
             let oldest = kept.last.iter().min_by(|a, b| a.1.at.total_cmp(&b.1.at)).map(|(key, _)| key.clone());
             oldest.and_then(|key| kept.last.remove(&key));
         }
-        kept.recent.push_back(decision);
+        kept.recent.push_back(Arc::clone(&decision));
         if kept.recent.len() > self.capacity {
             kept.recent.pop_front();
         }
+        decision
     }
 
     /// Up to `limit` decisions, newest first.

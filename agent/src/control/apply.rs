@@ -146,7 +146,7 @@ impl State {
                 continue;
             }
             let steps = || staged[at..].iter().filter(|(of, _)| *of == id).map(|(_, grant)| grant);
-            let (Some(first), Some(last)) = (steps().next(), steps().last()) else { continue };
+            let (Some(first), Some(last)) = (steps().next(), steps().next_back()) else { continue };
             match self.write_cpu(id, Limit::At(last.to)) {
                 Ok(read) => {
                     self.reacted(first, decided_ns);

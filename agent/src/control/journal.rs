@@ -84,11 +84,11 @@ impl Journal {
                 for note in std::iter::once(first).chain(queue.try_iter()) {
                     match (note, &mut recorder) {
                         (Note::Decision(told), _) => {
-                            let decision = Decision::from(told);
+                            // Who looks comes before who reads the log.
+                            let decision = log.record(Decision::from(told));
                             if let Some(unsaid) = repeats.tell(&decision) {
                                 tell(&decision, unsaid);
                             }
-                            log.record(decision);
                         }
                         (Note::Window(window), Some(recorder)) => recorder.record(&window),
                         (Note::Window(_), None) => {}
@@ -121,12 +121,13 @@ impl Journal {
     }
 
     fn send(&self, note: Note) {
-        match self.notes.as_ref().map(|notes| notes.try_send(note)) {
-            None | Some(Ok(())) => {}
-            Some(Err(TrySendError::Full(_))) => {
+        let Some(notes) = &self.notes else { return };
+        match notes.try_send(note) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
-            Some(Err(TrySendError::Disconnected(_))) => {
+            Err(TrySendError::Disconnected(_)) => {
                 tracing::error!("the journal thread has ended; decisions are no longer kept");
             }
         }

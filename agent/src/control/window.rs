@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headroom_model::policy::guardian::Guarded;
 use headroom_model::resource::{Resource, ResourceSet};
 
 use super::entry::{Entry, Phase};
@@ -238,7 +239,7 @@ impl State {
 /// passed already.
 fn arm(entry: &mut Entry, source: &mut dyn UsageSource, config: &Config, window: Window, now: f64) -> Option<Passed> {
     let slot = entry.slot?;
-    let upper = entry.subject.resources[Resource::Cpu].as_ref().and_then(|guarded| guarded.thresholds()).map(|t| t.upper);
+    let upper = entry.subject.resources[Resource::Cpu].as_ref().and_then(Guarded::thresholds).map(|t| t.upper);
     let threshold = match (upper, entry.opened_ns) {
         (Some(upper), Some(opened)) if upper > 0.0 && config.guardian.active && entry.may_judge(Resource::Cpu, now) => {
             Some(opened.saturating_add(part(upper, window.length_ns)))

@@ -121,9 +121,18 @@ impl Agent {
         containers.iter_mut().find(|c| c["container"]["name"] == name).map_or(Value::Null, Value::take)
     }
 
-    /// What was decided about a container, oldest first.
+    /// What was decided about a container, oldest first. The journal's thread may be a moment behind the limits: this waits until
+    /// it has told what it has.
     pub(crate) fn decisions(&self, name: &str) -> Vec<Decided> {
-        let all = self.get("/decisions?limit=1000");
+        let mut all = self.get("/decisions?limit=1000");
+        loop {
+            thread::sleep(Duration::from_millis(30));
+            let again = self.get("/decisions?limit=1000");
+            if again == all {
+                break;
+            }
+            all = again;
+        }
         let of_it = all.as_array().unwrap().iter().rev().filter(|d| d["structure"] == name);
         of_it.map(Decided::of).collect()
     }

@@ -26,7 +26,9 @@ fn nobody_is_forgotten_when_all_burst_at_once() {
     let counted = |name: &str| agent.status()["counters"][name].as_u64().unwrap();
     let (early, missed) = (counted("early"), counted("early_missed"));
 
-    loads.iter_mut().for_each(|load| load.set_duty(1.0));
+    for load in &mut loads {
+        load.set_duty(1.0);
+    }
     agent.until("all are raised", |agent| {
         let decided = agent.get("/decisions?limit=1000");
         let raised =

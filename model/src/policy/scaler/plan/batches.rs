@@ -46,16 +46,15 @@ impl Plan {
                 dropped.push((request, Dropped::TooOld { age, timeout }));
                 continue;
             }
-            let place = match kept.len() {
-                // Hashing is for storms.
-                0..=FEW => kept.iter().position(|k| same_change(k, &request)),
-                _ => {
-                    if places.is_empty() {
-                        places.extend(kept.iter().enumerate().map(|(place, k)| (change(k), place)));
-                    }
-                    let next = kept.len();
-                    Some(*places.entry(change(&request)).or_insert(next)).filter(|place| *place < next)
+            // Hashing is for storms.
+            let place = if kept.len() <= FEW {
+                kept.iter().position(|k| same_change(k, &request))
+            } else {
+                if places.is_empty() {
+                    places.extend(kept.iter().enumerate().map(|(place, k)| (change(k), place)));
                 }
+                let next = kept.len();
+                Some(*places.entry(change(&request)).or_insert(next)).filter(|place| *place < next)
             };
             match place {
                 None => kept.push_back(request),
