@@ -8,6 +8,7 @@ mod journal;
 mod latency;
 mod pinned;
 mod publish;
+mod quota;
 mod readings;
 mod recorder;
 mod state;

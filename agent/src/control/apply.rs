@@ -14,13 +14,13 @@ use super::latency::Timed;
 use super::pinned::UNPIN;
 use super::state::State;
 use crate::api::command::ContainerWrite;
-use crate::cgroup::{ApplyError, Change, CpuLimit, Version};
+use crate::cgroup::{ApplyError, Change, Version};
 use crate::clock;
 use crate::scaler::writer::Job;
 use crate::scaler::{memory_change, memory_changes};
 
 /// How long a resource is left alone after the kernel refused a write, in s; doubled each time up to the second number.
-const RETRY: (f64, f64) = (1.0, 60.0);
+pub(super) const RETRY: (f64, f64) = (1.0, 60.0);
 
 /// A job that a writer thread has.
 #[derive(Debug)]
@@ -93,123 +93,6 @@ impl State {
         }
         self.grant_slowly(id, grant, to);
         None
-    }
-
-    fn grant_cpu(&mut self, id: u64, grant: Grant, to: f64, decided_ns: u64) -> Option<u64> {
-        // More quota than its CPUs can give would change nothing.
-        let cap = self.entries.get(&id).map_or(Limit::Unlimited, Entry::cpuset_cap);
-        if let (Limit::At(cap), Direction::Up) = (cap, grant.request.direction())
-            && cap < to
-            && grant.from.amount().is_some_and(|from| from >= cap)
-        {
-            let detail = format!("its cpuset has room for {cap} shares, and it has them");
-            self.tell(&grant.request, grant.from, grant.from, "refused", Some(detail));
-            return None;
-        }
-        if self.guardian.rejudge && grant.request.direction() == Direction::Up {
-            // The window is judged again, and may raise it further: what is written is where that ends.
-            self.ledger.account(&grant, to);
-            let raised = self.set_limit(id, Resource::Cpu, Limit::At(to).min(cap));
-            self.staged.push((id, grant));
-            return raised.then_some(id);
-        }
-        match self.write_cpu(id, Limit::At(to)) {
-            Ok(read) => {
-                self.reacted(&grant, decided_ns);
-                self.ledger.account(&grant, read.amount().unwrap_or(to));
-                let raised = self.set_limit(id, Resource::Cpu, read.min(cap));
-                self.tell_granted(&grant, read, "applied");
-                raised.then_some(id)
-            }
-            Err(why) => {
-                self.tell(&grant.request, grant.from, grant.from, "failed", Some(why));
-                None
-            }
-        }
-    }
-
-    fn reacted(&mut self, grant: &Grant, decided_ns: u64) {
-        let took_ns = clock::monotonic_ns().saturating_sub(decided_ns);
-        self.latencies.record(Timed::Reaction, took_ns);
-        if grant.request.why.as_ref().is_some_and(|why| why.early) {
-            self.latencies.record(Timed::Early, took_ns);
-        }
-    }
-
-    /// Writes the raises that stand on paper only, each container's last one.
-    pub(super) fn write_staged(&mut self, decided_ns: u64) {
-        let mut staged = std::mem::take(&mut self.staged);
-        for at in 0..staged.len() {
-            let (id, _) = staged[at];
-            // Another step of this container's follows, or it was written with an earlier step: one write stands for all.
-            if staged[..at].iter().any(|(before, _)| *before == id) {
-                continue;
-            }
-            let steps = || staged[at..].iter().filter(|(of, _)| *of == id).map(|(_, grant)| grant);
-            let (Some(first), Some(last)) = (steps().next(), steps().next_back()) else { continue };
-            match self.write_cpu(id, Limit::At(last.to)) {
-                Ok(read) => {
-                    self.reacted(first, decided_ns);
-                    self.ledger.account(last, read.amount().unwrap_or(last.to));
-                    let cap = self.entries.get(&id).map_or(Limit::Unlimited, Entry::cpuset_cap);
-                    self.set_limit(id, Resource::Cpu, read.min(cap));
-                    for grant in steps() {
-                        self.tell_granted(grant, Limit::At(grant.to), "applied");
-                    }
-                    if self.guardian.rules().reads_throttling()
-                        && let Some(entry) = self.entries.get_mut(&id)
-                    {
-                        // What the old limit throttled says nothing of the new one.
-                        entry.newly_throttled();
-                    }
-                }
-                Err(why) => {
-                    self.set_limit(id, Resource::Cpu, first.from);
-                    for grant in steps() {
-                        self.tell(&grant.request, first.from, first.from, "failed", Some(why.clone()));
-                    }
-                }
-            }
-        }
-        staged.clear();
-        self.staged = staged;
-    }
-
-    /// Writes a CPU quota through the kept descriptors and reads it back. `Err`: why not; then all is as it was.
-    pub(super) fn write_cpu(&mut self, id: u64, quota: Limit) -> Result<Limit, String> {
-        let wanted = self.cpu_limit(quota);
-        let Some(entry) = self.entries.get_mut(&id) else { return Err("it is gone".into()) };
-        // Each write takes the kernel tens of us and hands out a fresh quota: a raise leaves the burst to the next lowering or look.
-        let raises = entry.cpu.is_some_and(|stands| {
-            quota != stands.quota && quota.min(stands.quota) == stands.quota && stands.period_us == wanted.period_us
-        });
-        let wanted = if raises { CpuLimit { burst_us: None, ..wanted } } else { wanted };
-        let Some(files) = &entry.quota else { return Err("its CPU quota could not be opened".into()) };
-        let begun = clock::monotonic_ns();
-        match files.write(&wanted) {
-            Ok(read) => {
-                self.latencies.record(Timed::CpuWrite, clock::monotonic_ns().saturating_sub(begun));
-                entry.cpu = Some(read);
-                entry.retry.succeeded();
-                Ok(read.quota)
-            }
-            Err(e) => {
-                entry.retry.failed(Self::now(), RETRY);
-                Err(e.to_string())
-            }
-        }
-    }
-
-    /// A CPU limit with the period and the burst that are configured.
-    pub(super) fn cpu_limit(&self, quota: Limit) -> CpuLimit {
-        let period_us = u64::try_from(self.config.scaler.period.as_micros()).unwrap_or(100_000);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a fraction of a quota in µs, which is far below 2^52"
-        )]
-        let burst = |shares: f64| (shares.max(0.0) / 100.0 * period_us as f64 * self.config.scaler.burst) as u64;
-        CpuLimit { quota, period_us, burst_us: Some(quota.amount().map_or(0, burst)) }
     }
 
     /// Hands a grant to a writer thread. What it takes is counted from now on, what it gives back once it is written.
@@ -383,7 +266,7 @@ impl State {
         }
     }
 
-    fn tell_granted(&mut self, grant: &Grant, to: Limit, outcome: &'static str) {
+    pub(super) fn tell_granted(&mut self, grant: &Grant, to: Limit, outcome: &'static str) {
         let (outcome, detail) = match grant.outcome {
             Outcome::Partial { wanted } => {
                 let free = format!("{wanted} {} wanted, the host has no more free", grant.request.resource.unit());
@@ -406,7 +289,7 @@ impl State {
         self.tell(&grant.request, grant.from, grant.from, outcome, Some(detail));
     }
 
-    fn tell(&mut self, request: &Request, from: Limit, to: Limit, outcome: &'static str, detail: Option<String>) {
+    pub(super) fn tell(&mut self, request: &Request, from: Limit, to: Limit, outcome: &'static str, detail: Option<String>) {
         let why = request.why.clone().map_or(Because::Said("requested".into()), Because::Rule);
         self.record(&request.structure, request.resource, request.action(), why, (from, to), outcome, detail);
     }

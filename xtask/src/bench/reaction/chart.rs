@@ -7,7 +7,9 @@ use super::Cell;
 use crate::bench::Built;
 use crate::repo;
 
-const SIZE: (u32, u32) = (900, 420);
+const SIZE: (u32, u32) = (1230, 420);
+/// The rest of the width is the legend's.
+const PLOT: i32 = 900;
 const INK: RGBColor = RGBColor(55, 65, 81);
 
 /// Writes `target/bench/reaction.svg`, and `docs/reaction.svg` after a full run.
@@ -30,7 +32,8 @@ fn draw_on(text: &mut String, cells: &[Cell]) -> Result<(), Box<dyn std::error::
     let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let label = |size: i32| ("sans-serif", size).into_font().color(&INK);
-    let mut chart = ChartBuilder::on(&root)
+    let (plot, legend) = root.split_horizontally(PLOT);
+    let mut chart = ChartBuilder::on(&plot)
         .caption("From the start of a burst to the raised limit: share of bursts", label(18))
         .margin(12)
         .x_label_area_size(44)
@@ -52,20 +55,14 @@ fn draw_on(text: &mut String, cells: &[Cell]) -> Result<(), Box<dyn std::error::
         let style = ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: if cell.threads == 1 { 3 } else { 1 } };
         let mut times = cell.times();
         times.sort_by(f64::total_cmp);
-        let median = super::median(times.clone());
-        let name = format!("{}, {} burning: median {}", cell.name, cell.threads, time(median));
-        chart
-            .draw_series(LineSeries::new(steps(&times, cell.bursts.len()), style))?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        chart.draw_series(LineSeries::new(steps(&times, cell.bursts.len()), style))?;
+        let y = 60 + 42 * i32::try_from(n)?;
+        legend.draw(&PathElement::new([(0, y), (24, y)], style))?;
+        legend.draw(&Text::new(format!("{}, {} burning", cell.name, cell.threads), (32, y - 8), label(14)))?;
+        let (throttled, count) = (cell.throttled(0), cell.bursts.len());
+        let text = format!("median {}, {throttled} of {count} bursts throttled", time(super::median(times)));
+        legend.draw(&Text::new(text, (32, y + 9), label(13)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.85))
-        .border_style(RGBColor(209, 213, 219))
-        .label_font(label(12))
-        .draw()?;
     root.present()?;
     Ok(())
 }
