@@ -1,6 +1,5 @@
 //! What the agent takes for itself with 200 containers that each burst once a second and are raised and lowered for it.
 
-use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,15 +19,7 @@ const BOUNDS: &str = "min = 1\nmax = 100";
 
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let ground = Ground::new()?;
-    let (shares, on, off) = WAVE;
-    let mut waves = Vec::new();
-    for n in 0..CONTAINERS {
-        let phase = n * (on + off) / CONTAINERS;
-        let seconds = SETTLE.as_secs() + SPAN.as_secs() + 60;
-        let mut command = Command::new(built.example("bench_load"));
-        command.arg("wave").args([shares, on, off, phase, seconds].map(|number| number.to_string()));
-        waves.push(ground.container(&format!("bench{n}"))?.run(command.stdin(Stdio::null()))?);
-    }
+    let waves = ground.waves(built, CONTAINERS, WAVE, SETTLE.as_secs() + SPAN.as_secs() + 60)?;
     let agent = Agent::start_with(built, "[guardian]\nprofile = \"responsive\"", BOUNDS, waves.len())?;
     sleep(SETTLE);
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
+
+use super::Built;
 
 /// What is to be undone when a signal ends us.
 static OPEN: Mutex<Open> = Mutex::new(Open { processes: Vec::new(), dirs: Vec::new(), scratch: Vec::new() });
@@ -142,6 +144,24 @@ impl Ground {
     /// Its path below each mount.
     pub(super) fn name() -> String {
         format!("headroom-bench-{}", std::process::id())
+    }
+
+    /// Makes so many containers, `bench0` and so on, each with a wave of load for `seconds`: shares of one core, for how many ms it is on and
+    /// off. They are evenly apart in phase.
+    pub(super) fn waves(
+        &self,
+        built: &Built,
+        count: u64,
+        (shares, on, off): (u64, u64, u64),
+        seconds: u64,
+    ) -> Result<Vec<Running>> {
+        let wave = |n| {
+            let phase = n * (on + off) / count;
+            let mut command = Command::new(built.example("bench_load"));
+            command.arg("wave").args([shares, on, off, phase, seconds].map(|number| number.to_string()));
+            self.container(&format!("bench{n}"))?.run(command.stdin(Stdio::null()))
+        };
+        (0..count).map(wave).collect()
     }
 
     /// Makes a container.

@@ -1,6 +1,5 @@
 //! How soon a decision stands: from the end of the window that decided it, or the kernel's early word, to the finished CPU write.
 
-use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -21,15 +20,7 @@ const BOUNDS: &str = "min = 4\nmax = 100\nboundary = 2";
 
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let ground = Ground::new()?;
-    let (shares, on, off) = WAVE;
-    let mut waves = Vec::new();
-    for n in 0..CONTAINERS {
-        let phase = n * (on + off) / CONTAINERS;
-        let seconds = SPAN.as_secs() + 30;
-        let mut command = Command::new(built.example("bench_load"));
-        command.arg("wave").args([shares, on, off, phase, seconds].map(|number| number.to_string()));
-        waves.push(ground.container(&format!("bench{n}"))?.run(command.stdin(Stdio::null()))?);
-    }
+    let waves = ground.waves(built, CONTAINERS, WAVE, SPAN.as_secs() + 30)?;
     let agent = Agent::start(built, BOUNDS, waves.len())?;
     let began = Instant::now();
     let ms = |status: &Value, name: &str, of: &str| {
