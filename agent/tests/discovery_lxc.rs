@@ -16,6 +16,8 @@ use headroom_agent::containers::{Discovered, Engine};
 struct Lxc {
     dir: tempfile::TempDir,
     name: String,
+    /// Cgroups that LXC leaves behind, one in each hierarchy where there was none.
+    pivots: Vec<PathBuf>,
 }
 
 impl Lxc {
@@ -24,7 +26,9 @@ impl Lxc {
         let name = format!("headroom-test-{}", std::process::id());
         let config = dir.path().join("config");
         fs::write(&config, "lxc.net.0.type = empty\n").unwrap();
-        let new = Self { dir, name };
+        let mounts = fs::read_dir("/sys/fs/cgroup").unwrap().map(|mount| mount.unwrap().path());
+        let pivots = mounts.chain(["/sys/fs/cgroup".into()]).map(|mount| mount.join("lxc.pivot"));
+        let new = Self { dir, name, pivots: pivots.filter(|pivot| !pivot.exists()).collect() };
         new.run("lxc-create", &["-t", "busybox", "-f", config.to_str().unwrap()]);
         new
     }
@@ -45,6 +49,9 @@ impl Drop for Lxc {
     fn drop(&mut self) {
         // Where the test has stopped it already this fails, and nothing is left to be done.
         drop(self.command("lxc-stop", &["-k"]).output());
+        for pivot in &self.pivots {
+            drop(fs::remove_dir(pivot));
+        }
     }
 }
 
