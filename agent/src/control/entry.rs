@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub(super) quota: Option<CpuQuota>,
     /// The CPU limit as last written or read.
     pub(super) cpu: Option<CpuLimit>,
+    /// Our last raise left the burst as it was: it is to follow.
+    pub(super) burst_is_behind: bool,
     /// What is on disk of it.
     pub(super) record: Option<Record>,
     /// The guarded resources, for the policy.
@@ -113,6 +115,7 @@ impl Entry {
             notes: Vec::new(),
             quota: None,
             cpu: first.cpu_limit,
+            burst_is_behind: false,
             record: None,
             in_flight: ResourceSet::NONE,
             retry: Retry::default(),

@@ -103,6 +103,7 @@ impl State {
         let raises = entry.cpu.is_some_and(|stands| {
             quota != stands.quota && quota.min(stands.quota) == stands.quota && stands.period_us == wanted.period_us
         });
+        let burst_us = wanted.burst_us;
         let wanted = if raises { CpuLimit { burst_us: None, ..wanted } } else { wanted };
         let Some(files) = &entry.quota else { return Err("its CPU quota could not be opened".into()) };
         let begun = clock::monotonic_ns();
@@ -110,6 +111,7 @@ impl State {
             Ok(read) => {
                 self.latencies.record(Timed::CpuWrite, clock::monotonic_ns().saturating_sub(begun));
                 entry.cpu = Some(read);
+                entry.burst_is_behind = raises && read.burst_us.is_some_and(|left| Some(left) != burst_us);
                 entry.retry.succeeded();
                 Ok(read.quota)
             }

@@ -84,9 +84,7 @@ impl State {
             .iter()
             .filter(|(id, entry)| *id % DRIFT_TURNS == turn && entry.is_written() && !entry.in_flight.contains(Resource::Cpu))
             .filter_map(|(id, entry)| Some((*id, entry.cpu?, entry.quota.as_ref()?.read().ok()?)))
-            .filter(|(_, ours, theirs)| {
-                ours != theirs || theirs.burst_us.is_some_and(|b| Some(b) != self.cpu_limit(ours.quota).burst_us)
-            })
+            .filter(|(id, ours, theirs)| ours != theirs || self.entries.get(id).is_some_and(|entry| entry.burst_is_behind))
             .collect();
         for (id, ours, theirs) in drifted {
             if ours == theirs {
@@ -95,15 +93,18 @@ impl State {
             }
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.cpu = Some(theirs);
+                entry.burst_is_behind = false;
             }
             self.foreign_change(id, Resource::Cpu, ours.quota, theirs.quota);
         }
     }
 
-    /// Sets the burst that belongs to a limit that stands.
+    /// Sets the burst that a raise of ours has left behind; nothing is written while people have the wheel.
     fn follow_burst(&mut self, id: u64, quota: Limit) {
         let wanted = self.cpu_limit(quota);
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let may_write = self.config.scaler.active && self.config.scaler.check_core_map;
+        let Some(entry) = self.entries.get_mut(&id).filter(|_| may_write) else { return };
+        entry.burst_is_behind = false;
         match entry.quota.as_ref().map(|files| files.write(&wanted)) {
             Some(Ok(read)) => entry.cpu = Some(read),
             Some(Err(e)) => tracing::debug!(container = %entry.name, "its burst does not follow: {e}"),
