@@ -87,6 +87,16 @@ pub(crate) fn set_quota(cgroup: &TestCgroup, quota_us: Option<u64>, period_us: u
     }
 }
 
+/// Sets the burst of a cgroup that has a quota. Returns the file's name.
+pub(crate) fn set_burst(cgroup: &TestCgroup, burst_us: u64) -> &'static str {
+    let name = match version(cgroup, Controller::Cpu) {
+        Version::V1 => "cpu.cfs_burst_us",
+        Version::V2 => "cpu.max.burst",
+    };
+    write(cgroup, Controller::Cpu, name, &burst_us.to_string());
+    name
+}
+
 /// Sets a CPU limit in shares, with a period of 100 ms.
 pub(crate) fn set_shares(cgroup: &TestCgroup, shares: u64) {
     set_quota(cgroup, Some(shares * 1000), 100_000);

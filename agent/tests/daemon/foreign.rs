@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::agent::{Agent, Decided};
 use crate::bed::Bed;
-use crate::files::{prefer, set_quota, set_shares, shares, version};
+use crate::files::{limits, prefer, set_burst, set_quota, set_shares, shares, version};
 use crate::support::TestCgroup;
 
 fn drift(agent: &Agent) -> u64 {
@@ -84,7 +84,11 @@ fn an_inactive_scaler_leaves_the_wheel_to_people() {
     let cont0 = bed.container("cont0");
     let agent = at_rest(&bed, &cont0, &[("active", "false")]);
     set_quota(&cont0, Some(77_000), 100_000);
+    let burst = set_burst(&cont0, 5_000);
     agent.until("it is decided all the same", |agent| of(agent, "CpuRescaleDown").len() >= 2);
+    // Each quota is looked at every 20 windows.
+    thread::sleep(Duration::from_millis(2 * 20 * 200 + 500));
+    assert_eq!(limits(&cont0)[burst], "5000");
     let told = of(&agent, "CpuRescaleDown");
     assert!(told.iter().all(|d| d.outcome == "inactive" && d.to == d.from), "{told:?}");
     assert_eq!(shares(&cont0), Some(77.0));
