@@ -13,3 +13,4 @@ pub mod policy;
 pub mod profile;
 pub mod resource;
 pub mod settings;
+pub mod wire;

@@ -1,0 +1,253 @@
+//! What an agent and central say to each other: JSON over HTTP, compressed with gzip.
+//!
+//! | who | request | answer |
+//! | --- | --- | --- |
+//! | agent | `POST /agent/report` with a [`Report`] | 200 [`Received`]; 409 when another agent has that host's name |
+//! | agent | `GET /agent/orders?host=..&instance=..&after=<revision>&wait=<s>` | 200 [`Orders`]; 204 when nothing changed meanwhile |
+//!
+//! An agent reports every few seconds, and at once when a container came or went or a limit moved. It asks for orders again as soon as
+//! it has an answer. Errors are `{"message": ".."}`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::accounting::Areas;
+use crate::documents::by_resource::ByResource;
+use crate::documents::limits::Limits;
+use crate::documents::rule::Rule;
+use crate::documents::service::Service;
+use crate::documents::structure::Container;
+use crate::limit::Limit;
+use crate::policy::thresholds::BoundaryType;
+use crate::resource::Resource;
+
+/// One agent's state at one moment, with what it decided since its last report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The host's name.
+    pub host: String,
+    /// Who says so: made up once and kept in the agent's state directory. Tells two agents apart that have one host's name.
+    pub instance: String,
+    /// When the agent's process started: seconds since the epoch, by its own clock. With `sequence`, tells a report that comes twice.
+    pub started_at: f64,
+    /// Grows by one with each report of a process.
+    pub sequence: u64,
+    /// When what it says was so: seconds since the epoch, by the agent's clock.
+    pub at: f64,
+    /// When it was sent, by the agent's clock: later than `at` where it had to wait. Tells how far that clock is off.
+    pub sent_at: f64,
+    /// The agent's version.
+    pub version: String,
+    /// The host.
+    pub status: HostReport,
+    /// Every container on it, by name.
+    pub containers: Vec<ContainerReport>,
+    /// Oldest first.
+    pub decisions: Vec<Decision>,
+    /// What became of [`Orders::sets`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<SetDone>,
+}
+
+/// The host's side of a report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostReport {
+    /// `v1`, `v2`, `hybrid`.
+    pub cgroup_mode: String,
+    /// Who counts CPU time: `ebpf`, `cgroupfs`.
+    pub source: String,
+    /// Why it is not eBPF.
+    pub source_reason: Option<String>,
+    /// `classic`, `responsive`.
+    pub profile: String,
+    /// What may be given out, and what of it is free.
+    pub resources: ByResource<HostResource>,
+    /// core -> container -> shares; the key `free` is what the core still has. Only where pinning is on.
+    pub core_usage_mapping: Option<Value>,
+    /// Where the Container Scaler API listens over TCP.
+    pub api: Option<String>,
+    /// Whether the Guardian judges.
+    pub guardian_active: bool,
+    /// Whether the Scaler writes.
+    pub scaler_active: bool,
+    /// The revision of the orders that are in force.
+    pub revision: Option<String>,
+    /// What of the orders cannot be carried out here, a sentence each.
+    pub problems: Vec<String>,
+    /// Reports that found no room to wait while central was away. Their decisions are lost to the audit; the accounting loses nothing.
+    pub reports_dropped: u64,
+}
+
+/// One resource of a host, in the resource's unit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostResource {
+    /// What may be given out.
+    pub max: Option<f64>,
+    /// What of it is not given out.
+    pub free: Option<f64>,
+}
+
+/// One container in a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerReport {
+    /// Unique on its host.
+    pub name: String,
+    /// `lxc`, `docker`, ..
+    pub engine: String,
+    /// Tells a container from one that was made anew under its name. The counters in `areas` grow as long as it stays the same.
+    pub incarnation: String,
+    /// The application that a label on the container names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// What happens to it.
+    pub guard: GuardState,
+    /// Why something that was asked for is not done, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What the host's own configuration asks for, for a container that central has no documents of yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+    /// Times the kernel throttled it, and for how long in sum, in s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<(u64, f64)>,
+    /// What was read of it.
+    pub resources: ByResource<ResourceReport>,
+}
+
+/// What happens to a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuardState {
+    /// It is watched only.
+    #[default]
+    Off,
+    /// Decided and shown; nothing is written.
+    Advise,
+    /// Guarded.
+    On,
+}
+
+/// One resource of one container, in the resource's unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResourceReport {
+    /// Whether it is scaled now.
+    #[serde(default)]
+    pub guard: bool,
+    /// The limit in force, read back from the kernel.
+    pub current: Limit,
+    /// What the kernel will really give: a cgroup above may be tighter.
+    pub effective: Limit,
+    /// Mean of the last window; none where there was no sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<f64>,
+    /// Threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<f64>,
+    /// Threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<f64>,
+    /// Cumulative over this incarnation, as far as this agent's process has seen it.
+    pub areas: Areas,
+}
+
+/// What a host's own configuration asks for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seed {
+    /// Whether to guard it.
+    pub guard: bool,
+    /// The resources it is about.
+    pub resources: ByResource<SeedResource>,
+}
+
+/// One resource of a [`Seed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedResource {
+    /// The limit is never set below.
+    pub min: f64,
+    /// The limit is never set above.
+    pub max: f64,
+    /// Width of the bands.
+    pub boundary: f64,
+    /// How it is meant.
+    pub boundary_type: BoundaryType,
+    /// Whether it is scaled.
+    pub guard: bool,
+    /// Its share of what is short.
+    pub weight: f64,
+}
+
+/// One decision of an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Seconds since the epoch, by the agent's clock.
+    pub at: f64,
+    /// The container's name.
+    pub structure: String,
+    /// Which resource.
+    pub resource: Resource,
+    /// `CpuRescaleUp`, `FirstLimit`, ..
+    pub action: String,
+    /// The rule or the cause, and the numbers that it was judged by.
+    pub why: String,
+    /// The limit before.
+    pub from: Limit,
+    /// The limit after.
+    pub to: Limit,
+    /// `applied`, `partial`, `starved`, `advised`, `inactive`, `refused`, `failed`.
+    pub outcome: String,
+    /// The reason, where it was not done as wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The answer to a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Received {
+    /// Central's clock, seconds since the epoch.
+    pub at: f64,
+    /// The newest revision of this host's orders.
+    pub revision: String,
+}
+
+/// The documents that concern one host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Orders {
+    /// Which these are: any text, to be shown when asking for newer ones.
+    pub revision: String,
+    /// Its containers.
+    pub structures: Vec<Container>,
+    /// Their limits.
+    pub limits: Vec<Limits>,
+    /// All rules.
+    pub rules: Vec<Rule>,
+    /// The Guardian and the Scaler.
+    pub services: Vec<Service>,
+    /// Limits to be set at once, whatever the Guardian thinks: on subscription, or when a person resets them. Repeated until
+    /// [`Report::sets`] has their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<SetLimit>,
+}
+
+/// A limit to be set at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetLimit {
+    /// Unique for the central that made it.
+    pub id: u64,
+    /// The container's name.
+    pub structure: String,
+    /// Which resource.
+    pub resource: Resource,
+    /// In the resource's unit.
+    pub limit: Limit,
+}
+
+/// What became of a [`SetLimit`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetDone {
+    /// Its id.
+    pub id: u64,
+    /// Why it could not be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
