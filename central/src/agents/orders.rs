@@ -1,0 +1,171 @@
+//! `GET /agent/orders`: the documents that concern a host, without what agents own in them. Their revision is a hash of their contents, so that
+//! every central gives the same, and heartbeats or usages that change are no news.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::extract::{Extension, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use headroom_model::documents::limits::Limits;
+use headroom_model::documents::rule::Rule;
+use headroom_model::documents::service::Service;
+use headroom_model::documents::structure::Container;
+use headroom_model::settings;
+use headroom_model::wire::Orders;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use crate::access::Caller;
+use crate::answer::{Answer, json};
+use crate::central::Central;
+use crate::documents::Documents;
+use crate::store::{Body, Database};
+
+/// The longest that a question waits for news.
+const LONGEST_WAIT: f64 = 60.0;
+
+/// The rules and settings, which are the same for all hosts.
+#[derive(Debug)]
+pub struct Common(ArcSwap<(Vec<Rule>, Vec<Service>)>);
+
+impl Common {
+    /// As the documents are now.
+    pub fn new(documents: &Documents) -> Self {
+        Self(ArcSwap::from_pointee(Self::read(documents)))
+    }
+
+    fn read(documents: &Documents) -> (Vec<Rule>, Vec<Service>) {
+        let rules = documents.bodies(Database::Rules).into_iter().filter_map(understood).collect();
+        let services = [settings::Service::Guardian, settings::Service::Scaler];
+        let of = |service: settings::Service| documents.body(Database::Services, service.name()).and_then(understood);
+        let mut services: Vec<Service> = services.into_iter().filter_map(of).collect();
+        for service in &mut services {
+            service.heartbeat = None;
+            service.heartbeat_human = Value::Null;
+        }
+        (rules, services)
+    }
+
+    /// Reads them again; whether something changed.
+    fn refresh(&self, documents: &Documents) -> bool {
+        let new = Self::read(documents);
+        let changed = **self.0.load() != new;
+        if changed {
+            self.0.store(Arc::new(new));
+        }
+        changed
+    }
+}
+
+/// A document, if it can be understood; one that cannot is reported where it is read first.
+fn understood<T: DeserializeOwned>(body: Body) -> Option<T> {
+    serde_json::from_value(Value::Object(body)).ok()
+}
+
+/// What a host is to do now.
+pub fn build(central: &Central, host: &str) -> Orders {
+    let (documents, fleet) = (&central.documents, &central.fleet);
+    let common = central.common.0.load();
+    let mut orders = Orders { rules: common.0.clone(), services: common.1.clone(), ..Orders::default() };
+    let names = fleet.host(host).map(|host| host.containers).unwrap_or_default();
+    for name in names.iter().filter(|name| fleet.owner(name).is_some_and(|owner| *owner == *host)) {
+        let Some(body) = documents.body(Database::Structures, name) else { continue };
+        if body.get("subtype").is_some_and(|subtype| subtype != "container") || body.get("host").is_some_and(|of| of != host) {
+            continue;
+        }
+        let Some(mut container) = understood::<Container>(body) else { continue };
+        for (_, amounts) in container.resources.known.iter_mut() {
+            if let Some(amounts) = amounts {
+                (amounts.current, amounts.usage) = (None, None);
+            }
+        }
+        orders.structures.push(container);
+        let limits = documents.body(Database::Limits, name).and_then(understood::<Limits>);
+        orders.limits.extend(limits.map(|mut limits| {
+            for (_, of) in limits.resources.known.iter_mut() {
+                if let Some(of) = of {
+                    (of.upper, of.lower) = (None, None);
+                }
+            }
+            limits
+        }));
+    }
+    orders.sets = fleet.sets(host);
+    orders.revision = revision(&orders);
+    orders
+}
+
+fn revision(orders: &Orders) -> String {
+    let text = serde_json::to_vec(orders).unwrap_or_default();
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What an agent asks for.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    host: String,
+    instance: String,
+    #[serde(default)]
+    after: String,
+    #[serde(default)]
+    wait: f64,
+}
+
+/// Answers as soon as there is something newer than the revision that the agent has.
+pub(super) async fn give(
+    State(central): State<Central>,
+    Extension(caller): Extension<Caller>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Answer> {
+    if !caller.is_agent_of(&asked.host) {
+        let message = format!("the token of {:?} is not good for host {:?}", caller.name(), asked.host);
+        return Err(Answer::new(StatusCode::FORBIDDEN, message));
+    }
+    central.fleet.may_speak_for(&asked.host, &asked.instance)?;
+    let mut touched = central.fleet.touched(&asked.host);
+    let wait = Duration::try_from_secs_f64(asked.wait.min(LONGEST_WAIT)).unwrap_or_default();
+    let until = Instant::now() + wait;
+    loop {
+        touched.borrow_and_update();
+        let orders = build(&central, &asked.host);
+        if orders.revision != asked.after {
+            return Ok(json(StatusCode::OK, &orders));
+        }
+        if !matches!(tokio::time::timeout_at(until, touched.changed()).await, Ok(Ok(()))) {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+    }
+}
+
+/// Tells those who wait when a document changes, for ever.
+pub async fn follow(central: Central) {
+    let mut changes = central.documents.subscribe();
+    loop {
+        match changes.recv().await {
+            Ok(changed) => match changed.database {
+                Database::Structures | Database::Limits => {
+                    if let Some(host) = central.fleet.owner(&changed.name) {
+                        central.fleet.touch(&host);
+                    }
+                }
+                Database::Rules | Database::Services => {
+                    if central.common.refresh(&central.documents) {
+                        central.fleet.touch_all();
+                    }
+                }
+                Database::Users | Database::Events | Database::Requests => {}
+            },
+            Err(RecvError::Lagged(_)) => {
+                central.common.refresh(&central.documents);
+                central.fleet.touch_all();
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `POST /agent/report`.
+
+use axum::body::Bytes;
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use headroom_model::wire::{Received, Report};
+
+use super::{orders, register};
+use crate::access::Caller;
+use crate::answer::{Answer, json};
+use crate::central::{Central, wall};
+use crate::fleet::Heard;
+
+/// Takes a report in: live state, amounts, decisions, and documents for containers that have none.
+pub(super) async fn take(
+    State(central): State<Central>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Answer> {
+    let report: Report = serde_json::from_slice(&body).map_err(|e| Answer::bad(format!("this is no report: {e}")))?;
+    if report.host.is_empty() {
+        return Err(Answer::bad("host is empty, expected the host's name"));
+    }
+    if !caller.is_agent_of(&report.host) {
+        let message = format!("the token of {:?} is not good for host {:?}", caller.name(), report.host);
+        return Err(Answer::new(StatusCode::FORBIDDEN, message));
+    }
+    let now = wall();
+    if let Heard::News { at, appeared } = central.fleet.receive(&report, now)? {
+        // Amounts first: they are lost if they are not taken now, documents are not.
+        central.ledger.receive(&report, at, |container| central.groups.of(container));
+        central.audit.decided(&report.host, at - report.at, &report.decisions);
+        if !appeared.is_empty() {
+            register::containers(&central, &report, &appeared).await?;
+            central.fleet.touch(&report.host);
+        }
+        register::host(&central, &report).await?;
+    }
+    let revision = orders::build(&central, &report.host).revision;
+    Ok(json(StatusCode::OK, &Received { at: now, revision }))
+}

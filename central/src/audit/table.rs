@@ -1,0 +1,83 @@
+//! The file of the audit.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use parking_lot::Mutex;
+use rusqlite::{Connection, params};
+
+use super::{Entry, Wanted};
+
+/// How many entries are kept.
+const KEPT: i64 = 1_000_000;
+
+/// The most that one question is answered with.
+const MOST: usize = 10_000;
+
+/// One connection to the file.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    path: Arc<PathBuf>,
+    connection: Arc<Mutex<Connection>>,
+}
+
+impl Table {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let open = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            connection.pragma_update(None, "journal_mode", "wal")?;
+            connection.pragma_update(None, "synchronous", "normal")?;
+            connection.execute_batch(
+                "create table if not exists entries (id integer primary key, at real not null, structure text, host text, who text not null, what text not null);
+                 create index if not exists by_structure on entries (structure, id) where structure is not null;",
+            )?;
+            Ok(connection)
+        };
+        let connection = open().with_context(|| format!("cannot open the audit {}", path.display()))?;
+        Ok(Self { path: Arc::new(path.to_owned()), connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// Adds entries, all or none, and lets go of the oldest beyond what is kept.
+    pub(super) fn add(&mut self, entries: &[Entry]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection.lock();
+        let add = |connection: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            {
+                let mut insert =
+                    transaction.prepare_cached("insert into entries (at, structure, host, who, what) values (?, ?, ?, ?, ?)")?;
+                for Entry { at, structure, host, who, what } in entries {
+                    insert.execute(params![at, structure, host, who, what.to_string()])?;
+                }
+                let newest = transaction.last_insert_rowid();
+                transaction.prepare_cached("delete from entries where id <= ?")?.execute([newest - KEPT])?;
+            }
+            transaction.commit()
+        };
+        add(&mut connection).with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    /// Newest first.
+    pub(super) fn find(&self, wanted: &Wanted) -> Result<Vec<Entry>> {
+        let connection = self.connection.lock();
+        let find = || -> rusqlite::Result<Vec<Entry>> {
+            let mut query = connection.prepare_cached(
+                "select at, structure, host, who, what from entries
+                 where (?1 is null or structure = ?1) and (?2 is null or host = ?2) and at >= ?3 and at < ?4 order by id desc limit ?5",
+            )?;
+            let limit = i64::try_from(wanted.limit.unwrap_or(100).min(MOST)).unwrap_or(100);
+            let (from, to) = (wanted.from.unwrap_or(f64::MIN), wanted.to.unwrap_or(f64::MAX));
+            let rows = query.query_map(params![wanted.structure, wanted.host, from, to, limit], |row| {
+                let what: String = row.get(4)?;
+                let what = serde_json::from_str(&what).unwrap_or(serde_json::Value::String(what));
+                Ok(Entry { at: row.get(0)?, structure: row.get(1)?, host: row.get(2)?, who: row.get(3)?, what })
+            })?;
+            rows.collect()
+        };
+        find().with_context(|| format!("cannot read {}", self.path.display()))
+    }
+}

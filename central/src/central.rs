@@ -1,0 +1,90 @@
+//! Everything that routes answer from, and the tasks that keep it current.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use tokio::task::JoinSet;
+
+use crate::access::Access;
+use crate::accounting::Ledger;
+use crate::agents::orders::Common;
+use crate::audit::Audit;
+use crate::config::Config;
+use crate::documents::Documents;
+use crate::fleet::Fleet;
+use crate::refeeder::Groups;
+use crate::series::TimeSeriesSink;
+use crate::store::{Sqlite, StateStore};
+use crate::{agents, database_snapshoter, refeeder, seed, series, structures_snapshoter};
+
+/// The state of all routes.
+#[derive(Clone, Debug)]
+pub struct Central {
+    /// The State Database's contents.
+    pub documents: Arc<Documents>,
+    /// What agents report.
+    pub fleet: Arc<Fleet>,
+    /// Applications and users, with their totals.
+    pub groups: Arc<Groups>,
+    /// What every host's orders have in common.
+    pub common: Arc<Common>,
+    /// Time series.
+    pub series: Arc<dyn TimeSeriesSink>,
+    /// Used, allocated and reserved amounts.
+    pub ledger: Arc<Ledger>,
+    /// Who changed what.
+    pub audit: Arc<Audit>,
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// `central.toml`.
+    pub config: Arc<Config>,
+}
+
+impl Central {
+    /// Opens what is in the state directory; a new State Database is given the profile's documents.
+    pub async fn open(config: Config) -> Result<Self> {
+        let directory = &config.state_dir;
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
+        let store: Arc<dyn StateStore> = Arc::new(Sqlite::open(&directory.join("state.db"))?);
+        seed::fill(&*store, config.profile).await?;
+        let documents = Documents::open(store).await?;
+        let (series, ledger) = series::open(directory, &config.series)?;
+        let central = Self {
+            fleet: Arc::new(Fleet::new(config.quiet_after)),
+            groups: Arc::new(Groups::new(&documents)),
+            common: Arc::new(Common::new(&documents)),
+            series,
+            ledger,
+            audit: Arc::new(Audit::open(&directory.join("audit.db"))?),
+            access: Arc::new(Access::load(directory, config.is_open())?),
+            config: Arc::new(config),
+            documents,
+        };
+        Ok(central)
+    }
+
+    /// Starts the roles. They end when the set is dropped.
+    pub fn start(&self) -> JoinSet<()> {
+        let mut roles = JoinSet::new();
+        roles.spawn(Arc::clone(&self.documents).follow());
+        roles.spawn(Arc::clone(&self.access).follow());
+        roles.spawn(agents::orders::follow(self.clone()));
+        roles.spawn(refeeder::run(self.clone()));
+        roles.spawn(structures_snapshoter::run(self.clone()));
+        roles.spawn(database_snapshoter::run(self.clone()));
+        roles
+    }
+
+    /// Writes down what waits to be written.
+    pub async fn close(&self) -> Result<()> {
+        self.series.flush().await?;
+        self.audit.flush().await;
+        Ok(())
+    }
+}
+
+/// Seconds since the epoch.
+pub fn wall() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

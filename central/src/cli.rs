@@ -1,0 +1,149 @@
+//! `headroom-central`: the command line.
+
+mod tokens;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::central::Central;
+use crate::config::Config;
+use crate::seed;
+use crate::serve::Listener;
+use crate::store::{Sqlite, StateStore};
+
+/// One light service a fleet: State Database, Orchestrator API, totals, time series, accounts.
+#[derive(Debug, Parser)]
+#[command(name = "headroom-central", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve, until told to end
+    Serve {
+        #[command(flatten)]
+        place: Place,
+        /// Where, instead of `listen` in the file: 127.0.0.1:5000 by default
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+    },
+    /// Load documents into the State Database: {"structures": [..], "limits": [..], "rules": [..], "services": [..], "users": [..]}
+    Init {
+        #[command(flatten)]
+        place: Place,
+        /// The file with the documents; what it does not name stays
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Write all documents to standard output, as `init` reads them
+    Export {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Who may do what
+    Token {
+        #[command(subcommand)]
+        command: tokens::Command,
+    },
+}
+
+/// Which central.
+#[derive(Args, Clone, Debug)]
+struct Place {
+    /// The settings: configs/central.toml comments each
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Instead of `state_dir` in the file: /var/lib/headroom-central by default
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn config(&self) -> Result<Config> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(directory) = &self.state_dir {
+            config.state_dir.clone_from(directory);
+        }
+        Ok(config)
+    }
+
+    fn store(&self) -> Result<(Config, Arc<dyn StateStore>)> {
+        let config = self.config()?;
+        let directory = &config.state_dir;
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
+        let store = Arc::new(Sqlite::open(&directory.join("state.db"))?);
+        Ok((config, store))
+    }
+}
+
+/// Runs what the command line says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            tracing::error!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start tokio")?;
+    match command {
+        Command::Serve { place, listen } => {
+            let mut config = place.config()?;
+            config.listen = listen.unwrap_or(config.listen);
+            runtime.block_on(serve(config))
+        }
+        Command::Init { place, file } => runtime.block_on(async {
+            let (config, store) = place.store()?;
+            seed::fill(&*store, config.profile).await?;
+            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let loaded = seed::load(&*store, &text).await.with_context(|| format!("{} is not loaded", file.display()))?;
+            tracing::info!("{loaded} documents loaded from {}", file.display());
+            Ok(())
+        }),
+        Command::Export { place } => runtime.block_on(async {
+            let (_, store) = place.store()?;
+            let all = seed::export(&*store).await?;
+            serde_json::to_writer_pretty(std::io::stdout().lock(), &all)?;
+            Ok(())
+        }),
+        Command::Token { command } => tokens::run(command),
+    }
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let central = Central::open(config).await?;
+    let listener = Listener::bind(&central).await?;
+    let address = listener.address()?;
+    let roles = central.start();
+    tracing::info!(%address, tls = central.config.tls.is_some(), tokens = central.access.has_tokens(), "headroom-central is up");
+    if let Err(e) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!("the service manager was not told: {e}");
+    }
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let served = listener.serve(central.clone(), told).await;
+    drop(roles);
+    central.close().await?;
+    served
+}

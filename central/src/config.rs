@@ -1,0 +1,163 @@
+//! `central.toml`: TOML in, checked settings out. The only code that reads files of settings and the environment.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use headroom_model::profile::Profile;
+use serde::{Deserialize, Deserializer};
+
+/// Everything that `central.toml` can say. `configs/central.toml` comments each key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the Orchestrator API is served.
+    pub listen: SocketAddr,
+    /// The embedded State Database, series, accounts and tokens.
+    pub state_dir: PathBuf,
+    /// The rules and settings that a new State Database is given.
+    pub profile: Profile,
+    /// Allow everybody in off loopback, without tokens.
+    pub insecure: bool,
+    /// Host names that are answered, beside loopback's, this machine's and every address.
+    pub allowed_hosts: Vec<String>,
+    /// A host that has not reported for so long is quiet.
+    #[serde(deserialize_with = "duration")]
+    pub quiet_after: Duration,
+    /// `[tls]`
+    pub tls: Option<Tls>,
+    /// `[series]`
+    pub series: crate::series::Settings,
+    /// `[accounting]`
+    pub accounting: crate::accounting::Prices,
+}
+
+/// `[tls]`: PEM files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate, with those between it and the authority that agents trust.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000),
+            state_dir: usual_state_dir(),
+            profile: Profile::default(),
+            insecure: false,
+            allowed_hosts: Vec::new(),
+            quiet_after: Duration::from_secs(15),
+            tls: None,
+            series: crate::series::Settings::default(),
+            accounting: crate::accounting::Prices::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; without one everything is as it is by default.
+    pub fn load(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is not understood", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        // Its errors show the line and what would be right.
+        let config: Self = toml::from_str(text)?;
+        let least = Duration::from_secs(1);
+        ensure!(config.quiet_after >= least, "quiet_after is {:?}, expected at least {least:?}", config.quiet_after);
+        Ok(config)
+    }
+
+    /// Whether anybody who can reach the listener may be let in without a token.
+    pub fn is_open(&self) -> bool {
+        self.insecure || self.listen.ip().is_loopback()
+    }
+}
+
+/// The state directory of a unit, where the service manager says which (`STATE_DIRECTORY`), else the default.
+fn usual_state_dir() -> PathBuf {
+    let given = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty());
+    given.map_or_else(|| PathBuf::from("/var/lib/headroom-central"), PathBuf::from)
+}
+
+/// Where `headroomctl` looks for central and its token when no option says so: `HEADROOM_CENTRAL`, `HEADROOM_TOKEN_FILE`.
+pub fn from_environment(key: &str) -> Option<String> {
+    std::env::var(key).ok().filter(|value| !value.is_empty())
+}
+
+/// A number of seconds, or a text with a unit: `"500ms"`, `"15s"`, `"5min"`, `"1h"`, `"2d"`.
+pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    use serde::de::Error as _;
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Spelt {
+        Seconds(f64),
+        Text(String),
+    }
+    let expected = "a number of seconds, or a text with a unit such as \"500ms\", \"15s\", \"5min\", \"1h\", \"2d\"";
+    let spelt = Spelt::deserialize(deserializer).map_err(|_| D::Error::custom(format_args!("expected {expected}")))?;
+    let seconds = match &spelt {
+        Spelt::Seconds(seconds) => Some(*seconds),
+        Spelt::Text(text) => seconds(text),
+    };
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| match spelt {
+        Spelt::Seconds(seconds) => D::Error::custom(format_args!("{seconds} is no length of time, expected {expected}")),
+        Spelt::Text(text) => D::Error::custom(format_args!("{text:?} is no length of time, expected {expected}")),
+    })
+}
+
+fn seconds(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(at);
+    let factor = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return None,
+    };
+    Some(number.trim().parse::<f64>().ok()? * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commented_file_says_the_defaults() {
+        let config = Config::parse(include_str!("../../configs/central.toml")).unwrap();
+        let default = Config { state_dir: "/var/lib/headroom-central".into(), ..Config::default() };
+        assert_eq!(format!("{config:?}"), format!("{default:?}"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_with_its_line() {
+        let says = |text: &str| format!("{:#}", Config::parse(text).unwrap_err());
+        assert!(says("\nlisten = \"here\"").contains("line 2"), "{}", says("\nlisten = \"here\""));
+        assert!(says("lisen = 1").contains("lisen"));
+        assert!(says("quiet_after = \"5 weeks\"").contains("no length of time"));
+        assert!(says("quiet_after = 0.5").contains("at least 1s"));
+        assert!(says("profile = \"fast\"").contains("classic"));
+    }
+
+    #[test]
+    fn lengths_of_time_have_units() {
+        let all = [("500ms", 0.5), ("15s", 15.0), ("5min", 300.0), ("1.5h", 5400.0), ("2d", 172_800.0)];
+        for (text, expected) in all {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for not in ["", "5", "s", "5 weeks"] {
+            assert_eq!(seconds(not), None, "{not}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The fleet as its agents report it: who is there, what each container has and uses now. In memory only: what has to outlive a restart is in
+//! the State Database, and agents report again within seconds.
+
+mod claims;
+mod host;
+mod sets;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use headroom_model::limit::Limit;
+use headroom_model::resource::{PerResource, Resource};
+use headroom_model::wire::{GuardState, HostReport, Report, ResourceReport, SetDone, SetLimit};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+pub use claims::Conflict;
+use claims::Claims;
+use host::Host;
+use sets::Sets;
+
+use crate::answer::Answer;
+
+/// How long an agent has for limits that are to be set at once.
+const SET_WITHIN: Duration = Duration::from_secs(10);
+
+/// Everything that agents reported.
+#[derive(Debug)]
+pub struct Fleet {
+    quiet_after: Duration,
+    inner: RwLock<Inner>,
+    sets: Sets,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    hosts: BTreeMap<Arc<str>, Host>,
+    claims: Claims,
+}
+
+/// One host, as it was last heard of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Since when nothing was heard of it, if that is too long ago: seconds since the epoch.
+    pub quiet_since: Option<f64>,
+    /// When it last reported: seconds since the epoch.
+    pub last_report: f64,
+    /// How far the agent's clock is ahead of ours, in s, with the way here.
+    pub skew: f64,
+    /// The agent's version.
+    pub version: Arc<str>,
+    /// Which agent it is.
+    pub instance: Arc<str>,
+    /// What it says of itself.
+    pub status: Arc<HostReport>,
+    /// Its containers, sorted by name.
+    pub containers: Vec<Arc<str>>,
+}
+
+/// One container, as its host last reported it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live {
+    /// The host that carries it.
+    pub host: Arc<str>,
+    /// What runs it.
+    pub engine: Arc<str>,
+    /// Tells it from others of its name, before and after.
+    pub incarnation: Arc<str>,
+    /// The application that its label names.
+    pub application: Option<Arc<str>>,
+    /// What happens to it.
+    pub guard: GuardState,
+    /// Why something that was asked for is not done.
+    pub notes: Vec<String>,
+    /// How often and for how long in s it was throttled.
+    pub throttled: Option<(u64, f64)>,
+    /// What it has and uses.
+    pub resources: PerResource<Option<ResourceReport>>,
+    /// Since when nothing was heard of its host, if that is too long ago.
+    pub quiet_since: Option<f64>,
+}
+
+/// What a report brought.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// It came before: nothing of it counts again.
+    Again,
+    /// It is new.
+    News {
+        /// `report.at` by our clock.
+        at: f64,
+        /// Its containers that no report before had, or that came from another host.
+        appeared: Vec<Arc<str>>,
+    },
+}
+
+impl Fleet {
+    /// A fleet that nobody has reported to.
+    pub fn new(quiet_after: Duration) -> Self {
+        Self { quiet_after, inner: RwLock::default(), sets: Sets::default() }
+    }
+
+    /// Takes a report in. Two agents that claim one host name: the second is refused while the first is not quiet.
+    pub fn receive(&self, report: &Report, wall: f64) -> Result<Heard, Answer> {
+        let now = Instant::now();
+        self.sets.done(&report.sets);
+        let mut inner = self.inner.write();
+        let inner = &mut *inner;
+        let host = inner.hosts.entry(report.host.as_str().into()).or_default();
+        if host.is_anothers(&report.instance, now, self.quiet_after) {
+            return Err(self.claimed(&report.host, &host.instance));
+        }
+        if host.has_heard(report) {
+            return Ok(Heard::Again);
+        }
+        let skew = report.sent_at - wall;
+        let is_newest = host.hear(report, skew, now, wall);
+        let at = (report.at - skew).min(wall);
+        if !is_newest {
+            return Ok(Heard::News { at, appeared: Vec::new() });
+        }
+        let name: Arc<str> = report.host.as_str().into();
+        let names = inner.hosts.get(&name).map(|host| host.containers.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let quiet = |host: &str| inner.hosts.get(host).is_none_or(|host| host.is_quiet(now, self.quiet_after));
+        let appeared = inner.claims.update(&name, &names, quiet);
+        Ok(Heard::News { at, appeared })
+    }
+
+    /// Refuses an agent whose host name another one reports with.
+    pub fn may_speak_for(&self, host: &str, instance: &str) -> Result<(), Answer> {
+        let inner = self.inner.read();
+        match inner.hosts.get(host) {
+            Some(known) if known.is_anothers(instance, Instant::now(), self.quiet_after) => Err(self.claimed(host, &known.instance)),
+            _ => Ok(()),
+        }
+    }
+
+    fn claimed(&self, host: &str, instance: &str) -> Answer {
+        let message = format!(
+            "another agent (instance {instance}) reports as host {host:?}; give one of the two another host.name, or wait until the \
+             other has been quiet for {:?}",
+            self.quiet_after
+        );
+        Answer::new(StatusCode::CONFLICT, message)
+    }
+
+    /// One host.
+    pub fn host(&self, name: &str) -> Option<HostView> {
+        let inner = self.inner.read();
+        let (name, host) = inner.hosts.get_key_value(name).filter(|(_, host)| host.was_heard())?;
+        Some(self.view(name, host))
+    }
+
+    /// All hosts, by name.
+    pub fn hosts(&self) -> Vec<HostView> {
+        let inner = self.inner.read();
+        inner.hosts.iter().filter(|(_, host)| host.was_heard()).map(|(name, host)| self.view(name, host)).collect()
+    }
+
+    fn view(&self, name: &Arc<str>, host: &Host) -> HostView {
+        HostView {
+            name: Arc::clone(name),
+            quiet_since: host.quiet_since(Instant::now(), self.quiet_after),
+            last_report: host.heard_at,
+            skew: host.skew,
+            version: Arc::clone(&host.version),
+            instance: Arc::clone(&host.instance),
+            status: Arc::clone(&host.status),
+            containers: host.containers.keys().cloned().collect(),
+        }
+    }
+
+    /// Whether a host's agent has reported within this time.
+    pub fn has_reported(&self, host: &str, within: Duration) -> bool {
+        let inner = self.inner.read();
+        inner.hosts.get(host).is_some_and(|host| host.was_heard() && !host.is_quiet(Instant::now(), within))
+    }
+
+    /// Whether a host reports this container.
+    pub fn carries(&self, host: &str, container: &str) -> bool {
+        self.inner.read().hosts.get(host).is_some_and(|host| host.containers.contains_key(container))
+    }
+
+    /// A container, from the host that its name belongs to.
+    pub fn live(&self, container: &str) -> Option<Live> {
+        let inner = self.inner.read();
+        let owner = inner.claims.owner(container)?;
+        let host = inner.hosts.get(owner)?;
+        host.live(owner, container, host.quiet_since(Instant::now(), self.quiet_after))
+    }
+
+    /// The host that this container's name belongs to.
+    pub fn owner(&self, container: &str) -> Option<Arc<str>> {
+        self.inner.read().claims.owner(container).cloned()
+    }
+
+    /// Names that containers of more than one host have: only the first one's is known by it.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.inner.read().claims.conflicts()
+    }
+
+    /// Tells whoever waits for a host's orders to look at them again.
+    pub fn touch(&self, host: &str) {
+        if let Some(host) = self.inner.read().hosts.get(host) {
+            host.touch();
+        }
+    }
+
+    /// The same for all hosts.
+    pub fn touch_all(&self) {
+        self.inner.read().hosts.values().for_each(Host::touch);
+    }
+
+    /// Changes when a host's orders may have changed.
+    pub fn touched(&self, host: &str) -> watch::Receiver<u64> {
+        self.inner.write().hosts.entry(host.into()).or_default().touched()
+    }
+
+    /// Limits that a host is to set at once.
+    pub fn sets(&self, host: &str) -> Vec<SetLimit> {
+        self.sets.of(host)
+    }
+
+    /// Has limits set at once; answers when the host's agent has done it, or says why not.
+    pub async fn set_limits(&self, host: &str, sets: Vec<(String, Resource, Limit)>) -> Result<(), Answer> {
+        let (ids, mut answers) = self.sets.ask(host, sets);
+        self.touch(host);
+        let all = async {
+            let mut errors: Vec<String> = Vec::new();
+            for _ in &ids {
+                let Some(SetDone { error, .. }) = answers.recv().await else { break };
+                errors.extend(error);
+            }
+            errors
+        };
+        let answered = tokio::time::timeout(SET_WITHIN, all).await;
+        self.sets.forget(&ids);
+        match answered {
+            Ok(errors) if errors.is_empty() => Ok(()),
+            Ok(errors) => Err(Answer::new(StatusCode::BAD_REQUEST, errors.join("; "))),
+            Err(_) => {
+                let message = format!("the agent of host {host:?} has not answered within {SET_WITHIN:?}; the limit may still be set");
+                Err(Answer::new(StatusCode::SERVICE_UNAVAILABLE, message))
+            }
+        }
+    }
+}

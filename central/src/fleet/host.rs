@@ -1,0 +1,157 @@
+//! One host of the fleet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headroom_model::resource::{PerResource, Resource};
+use headroom_model::wire::{ContainerReport, GuardState, HostReport, Report, ResourceReport};
+use tokio::sync::watch;
+
+use super::Live;
+
+/// What is known of a host. One that only asked for orders was not heard yet.
+#[derive(Debug)]
+pub(super) struct Host {
+    heard: Option<Instant>,
+    pub(super) heard_at: f64,
+    pub(super) skew: f64,
+    pub(super) instance: Arc<str>,
+    /// The process and its last report.
+    last: (f64, u64),
+    /// When the newest of its states was so, by its clock.
+    newest: f64,
+    pub(super) version: Arc<str>,
+    pub(super) status: Arc<HostReport>,
+    pub(super) containers: BTreeMap<Arc<str>, Container>,
+    touched: watch::Sender<u64>,
+}
+
+/// A container with nothing that its host's other containers say too.
+#[derive(Debug)]
+pub(super) struct Container {
+    engine: Arc<str>,
+    incarnation: Arc<str>,
+    application: Option<Arc<str>>,
+    guard: GuardState,
+    notes: Box<[String]>,
+    throttled: Option<(u64, f64)>,
+    resources: Box<[(Resource, ResourceReport)]>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            heard: None,
+            heard_at: 0.0,
+            skew: 0.0,
+            instance: "".into(),
+            last: (0.0, 0),
+            newest: f64::NEG_INFINITY,
+            version: "".into(),
+            status: Arc::default(),
+            containers: BTreeMap::new(),
+            touched: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Host {
+    pub(super) fn was_heard(&self) -> bool {
+        self.heard.is_some()
+    }
+
+    pub(super) fn is_quiet(&self, now: Instant, after: Duration) -> bool {
+        self.heard.is_none_or(|heard| now.saturating_duration_since(heard) > after)
+    }
+
+    pub(super) fn quiet_since(&self, now: Instant, after: Duration) -> Option<f64> {
+        self.is_quiet(now, after).then_some(self.heard_at)
+    }
+
+    /// Whether another agent has this host's name.
+    pub(super) fn is_anothers(&self, instance: &str, now: Instant, quiet_after: Duration) -> bool {
+        !self.is_quiet(now, quiet_after) && *self.instance != *instance
+    }
+
+    /// Whether this report was here before. Another process of the same agent begins anew.
+    pub(super) fn has_heard(&self, report: &Report) -> bool {
+        let (started_at, sequence) = self.last;
+        self.was_heard() && *self.instance == *report.instance && (report.started_at, report.sequence) <= (started_at, sequence)
+    }
+
+    /// Takes it in. False when it tells of a time before what is known already: then only its counters and decisions are news.
+    pub(super) fn hear(&mut self, report: &Report, skew: f64, now: Instant, wall: f64) -> bool {
+        let is_other = *self.instance != *report.instance;
+        self.heard = Some(now);
+        self.heard_at = wall;
+        self.skew = skew;
+        self.last = (report.started_at, report.sequence);
+        keep(&mut self.instance, &report.instance);
+        keep(&mut self.version, &report.version);
+        if report.at < self.newest && !is_other {
+            return false;
+        }
+        self.newest = report.at;
+        if *self.status != report.status {
+            self.status = Arc::new(report.status.clone());
+        }
+        let mut before = std::mem::take(&mut self.containers);
+        for container in &report.containers {
+            let (name, kept) = before.remove_entry(container.name.as_str()).unzip();
+            self.containers.insert(name.unwrap_or_else(|| container.name.as_str().into()), Container::of(container, kept));
+        }
+        true
+    }
+
+    pub(super) fn live(&self, own: &Arc<str>, container: &str, quiet_since: Option<f64>) -> Option<Live> {
+        let container = self.containers.get(container)?;
+        let mut resources = PerResource::from_fn(|_| None);
+        for (resource, report) in &container.resources {
+            resources[*resource] = Some(report.clone());
+        }
+        Some(Live {
+            host: Arc::clone(own),
+            engine: Arc::clone(&container.engine),
+            incarnation: Arc::clone(&container.incarnation),
+            application: container.application.clone(),
+            guard: container.guard,
+            notes: container.notes.to_vec(),
+            throttled: container.throttled,
+            resources,
+            quiet_since,
+        })
+    }
+
+    pub(super) fn touch(&self) {
+        self.touched.send_modify(|times| *times += 1);
+    }
+
+    pub(super) fn touched(&self) -> watch::Receiver<u64> {
+        self.touched.subscribe()
+    }
+}
+
+impl Container {
+    /// Texts that stay the same are kept, not made again: a fleet has many.
+    fn of(report: &ContainerReport, before: Option<Self>) -> Self {
+        let (mut engine, mut incarnation) = before.map_or_else(|| ("".into(), "".into()), |b| (b.engine, b.incarnation));
+        keep(&mut engine, &report.engine);
+        keep(&mut incarnation, &report.incarnation);
+        Self {
+            engine,
+            incarnation,
+            application: report.application.as_deref().map(Into::into),
+            guard: report.guard,
+            notes: report.notes.clone().into(),
+            throttled: report.throttled,
+            resources: report.resources.known.present().map(|(resource, report)| (resource, report.clone())).collect(),
+        }
+    }
+}
+
+fn keep(text: &mut Arc<str>, new: &str) {
+    if **text != *new {
+        *text = new.into();
+    }
+}

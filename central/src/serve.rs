@@ -1,0 +1,113 @@
+//! The listener: every route behind one door, plain or over TLS.
+
+mod fleet;
+mod tls;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum_server::Handle;
+use tokio::net::TcpListener;
+use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
+
+use crate::access::{Door, check};
+use crate::answer::Answer;
+use crate::central::Central;
+use crate::{accounting, agents, audit, openapi, orchestrator, series};
+
+/// A longer body is refused with 413; reports may be longer.
+const LONGEST_BODY: usize = 1024 * 1024;
+
+/// How long requests in flight may go on at the end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a connection may take for the header of its next request.
+const HEADER: Duration = Duration::from_secs(75);
+
+/// Everything that central answers.
+pub fn app(central: Central) -> Router {
+    let door = Door::new(central.access.clone(), &central.config.allowed_hosts);
+    Router::new()
+        .merge(orchestrator::router())
+        .merge(series::router())
+        .merge(accounting::router())
+        .merge(audit::router())
+        .merge(fleet::router())
+        .merge(openapi::router())
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .merge(agents::router())
+        .fallback(async |uri: Uri| Answer::new(StatusCode::NOT_FOUND, format!("there is no path {:?}", uri.path())))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            Answer::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for {:?}", uri.path()))
+        })
+        .layer(RequestDecompressionLayer::new())
+        .layer(CompressionLayer::new())
+        .layer(from_fn_with_state(door, check))
+        .with_state(central)
+}
+
+/// A listener that is bound, not yet served: what cannot be had is known before anything starts.
+#[derive(Debug)]
+pub struct Listener {
+    listener: std::net::TcpListener,
+    tls: Option<axum_server::tls_rustls::RustlsConfig>,
+}
+
+impl Listener {
+    /// Binds. Off loopback somebody has to have a token, unless the configuration says `insecure`.
+    pub async fn bind(central: &Central) -> Result<Self> {
+        let config = &central.config;
+        ensure!(
+            config.is_open() || central.access.has_tokens(),
+            "listen = \"{}\" is no loopback address, and nobody has a token: make one (headroom-central token add), or set insecure = true",
+            config.listen
+        );
+        let tls = match &config.tls {
+            Some(files) => Some(tls::read(files)?),
+            None => None,
+        };
+        let bound = TcpListener::bind(config.listen).await.and_then(TcpListener::into_std);
+        let listener = bound.with_context(|| format!("cannot listen on {}", config.listen))?;
+        Ok(Self { listener, tls })
+    }
+
+    /// Where it listens: with port 0 in the configuration, the kernel chose one.
+    pub fn address(&self) -> Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Serves until `shutdown` is ready, then lets requests in flight end.
+    pub async fn serve(self, central: Central, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let handle = Handle::new();
+        let make = app(central).into_make_service();
+        let served = {
+            let handle = handle.clone();
+            async move {
+                match self.tls {
+                    Some(tls) => {
+                        let mut server = axum_server::from_tcp_rustls(self.listener, tls)?.handle(handle);
+                        server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER);
+                        server.serve(make).await
+                    }
+                    None => {
+                        let mut server = axum_server::from_tcp(self.listener)?.handle(handle);
+                        server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER);
+                        server.serve(make).await
+                    }
+                }
+            }
+        };
+        tokio::pin!(served, shutdown);
+        tokio::select! {
+            ended = &mut served => return ended.context("cannot serve"),
+            () = &mut shutdown => handle.graceful_shutdown(Some(GRACE)),
+        }
+        served.await.context("cannot end in order")
+    }
+}

@@ -1,0 +1,91 @@
+//! `GET /fleet`: every host with how it is, and what is wrong.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use headroom_model::wire::{GuardState, HostReport};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::agents::orders;
+use crate::answer::json;
+use crate::central::{Central, wall};
+use crate::fleet::Conflict;
+use crate::store::Database;
+
+pub(super) fn router() -> Router<Central> {
+    Router::new().route("/fleet", get(fleet)).route("/fleet/", get(fleet))
+}
+
+#[derive(Serialize)]
+struct Fleet {
+    at: f64,
+    hosts: Vec<Host>,
+    /// Hosts that have a document, but no agent that has reported since this central started.
+    unheard: Vec<String>,
+    conflicts: Vec<Conflict>,
+}
+
+#[derive(Serialize)]
+struct Host {
+    name: Arc<str>,
+    /// `null` while it reports.
+    quiet_since: Option<f64>,
+    last_report: f64,
+    /// How far its clock is ahead of ours, in s.
+    skew: f64,
+    version: Arc<str>,
+    instance: Arc<str>,
+    containers: usize,
+    guarded: usize,
+    /// Whether the newest of its orders are in force there.
+    up_to_date: bool,
+    /// What containers say of themselves: why something that was asked for is not done.
+    notes: Vec<Note>,
+    #[serde(flatten)]
+    status: Arc<HostReport>,
+}
+
+#[derive(Serialize)]
+struct Note {
+    container: Arc<str>,
+    notes: Vec<String>,
+}
+
+async fn fleet(State(central): State<Central>) -> Response {
+    let hosts: Vec<Host> = central.fleet.hosts().into_iter().map(|host| {
+        let live = host.containers.iter().filter_map(|name| Some((name, central.fleet.live(name)?)));
+        let live: Vec<_> = live.filter(|(_, live)| live.host == host.name).collect();
+        let revision = orders::build(&central, &host.name).revision;
+        Host {
+            containers: host.containers.len(),
+            guarded: live.iter().filter(|(_, live)| live.guard == GuardState::On).count(),
+            up_to_date: host.status.revision.as_ref() == Some(&revision),
+            notes: live
+                .into_iter()
+                .filter(|(_, live)| !live.notes.is_empty())
+                .map(|(name, live)| Note { container: Arc::clone(name), notes: live.notes })
+                .collect(),
+            name: host.name,
+            quiet_since: host.quiet_since,
+            last_report: host.last_report,
+            skew: host.skew,
+            version: host.version,
+            instance: host.instance,
+            status: host.status,
+        }
+    }).collect();
+    let heard: BTreeSet<&str> = hosts.iter().map(|host| &*host.name).collect();
+    let is_host = |name: &String| {
+        let body = central.documents.body(Database::Structures, name);
+        body.is_some_and(|body| body.get("subtype").and_then(Value::as_str) == Some("host"))
+    };
+    let unheard = central.documents.names(Database::Structures).into_iter().filter(|name| !heard.contains(name.as_str()) && is_host(name));
+    let unheard = unheard.collect();
+    json(StatusCode::OK, &Fleet { at: wall(), unheard, conflicts: central.fleet.conflicts(), hosts })
+}
