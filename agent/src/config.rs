@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use container::default_boundary;
 pub use error::{ConfigError, Problem};
 pub use token::Token;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub discovery: Discovery,
     /// `[api]`
     pub api: Api,
+    /// `[central]`, where there is one.
+    pub central: Option<Central>,
     /// `[[container]]`, in the file's order: the first that selects a container is the one.
     pub containers: Vec<ContainerRule>,
     /// What can stand but will hardly be meant, a sentence each; to be logged and shown by `check`.
@@ -73,6 +76,7 @@ impl Config {
             ("discovery.rescan", hold(&mut discovery.rescan, &running.discovery.rescan)),
             ("api.listen", hold(&mut self.api.listen, &running.api.listen)),
             ("api.socket", hold(&mut self.api.socket, &running.api.socket)),
+            ("[central]", hold(&mut self.central, &running.central)),
         ];
         discovery.patterns.clone_from(&running.discovery.patterns);
         fixed.into_iter().filter(|(_, differed)| *differed).map(|(key, _)| key).collect()
@@ -242,10 +246,23 @@ pub struct Api {
     pub allowed_hosts: Vec<String>,
 }
 
+/// `[central]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Central {
+    /// Where it is served: `http://..` or `https://..`, without a path. The next one is tried where one does not answer.
+    pub urls: Vec<String>,
+    /// The file with the token that central gave this host.
+    pub token_file: Option<PathBuf>,
+    /// The authorities that central's certificate may be signed by: a PEM file. The public ones if not given.
+    pub ca: Option<PathBuf>,
+    /// How often the agent reports.
+    pub report_interval: Duration,
+}
+
 /// One `[[container]]`: which containers, and what they get.
 #[derive(Clone, Debug)]
 pub struct ContainerRule {
-    /// Where it stands, for people: `agent.toml:12`.
+    /// Where it stands, for people: `[[container]] in agent.toml:12`.
     pub origin: String,
     /// A glob on the container's name.
     pub name: Option<globset::Glob>,
@@ -257,6 +274,8 @@ pub struct ContainerRule {
     pub guard: GuardMode,
     /// The resources it is guarded for.
     pub resources: PerResource<Option<ResourceRule>>,
+    /// What of it cannot be followed, a sentence each, to be shown with the container.
+    pub problems: Vec<String>,
 }
 
 /// `[container.cpu]` and so on.

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::containers::watch;
 use crate::control::{self, Command, Handle, HostFacts, Inbox, Journal, Parts, Settings};
 use crate::host;
+use crate::link::{self, Line, Link};
 use crate::sampler::SourceKind;
 use crate::sampler::meter::{Ask, Meter};
 use crate::sampler::select::{Selected, select};
@@ -36,23 +37,46 @@ const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 /// Runs the agent until it is told to end. Usage is recorded in the directory `record`, if one is given.
 pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
-    let settings = rules::load(config_path)?;
-    raise_descriptor_limit(settings.config.sampler.max_containers);
+    let own = rules::load(config_path)?;
+    raise_descriptor_limit(own.config.sampler.max_containers);
     // One thread for everything that only looks: the agent is to stay small.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
-    let config = settings.config.clone();
+    let config = own.config.clone();
     let listeners = runtime.block_on(Listeners::bind(&config.api))?;
     let decisions = Arc::new(DecisionLog::new(DECISIONS));
     let (handle, inbox) = control::queue()?;
+    let line = Line::new(&config);
+    let (settings, problems) = line.received().lay_over(&own);
     let mut agent = Agent::start(settings, inbox, &handle, Arc::clone(&decisions), record)?;
-    let state = ApiState { snapshot: Arc::clone(&agent.published), control: Arc::new(handle.clone()), decisions };
     let (address, socket, looked) = (listeners.tcp_address(), config.api.socket.clone(), agent.looked.take());
+    let parts = link::Parts {
+        snapshot: Arc::clone(&agent.published),
+        control: Arc::new(handle.clone()),
+        decisions: Arc::clone(&decisions),
+        boot_id: agent.boot_id.clone(),
+        api: address,
+    };
+    let state = ApiState { snapshot: Arc::clone(&agent.published), control: Arc::new(handle.clone()), decisions };
+    let (received, teller) = (line.received(), line.teller());
+    teller.in_force(&config, problems);
+    let link = Link::new(&config, parts, line)?;
     let up = async {
         first_look(looked, &handle).await;
         tracing::info!(?address, ?socket, "headroom-agent is up");
     };
-    let reloads = signals::Reloads { config_path, running: config, doors: listeners.doors() };
-    runtime.block_on(listeners.serve(state, signals::until_told(up, reloads, &handle, agent.hotplug.as_ref())));
+    let reloads = signals::Reloads { config_path, own, doors: listeners.doors(), received, teller };
+    let linked = async {
+        match link {
+            Some(link) => link.run().await,
+            None => std::future::pending().await,
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            () = listeners.serve(state, signals::until_told(up, reloads, &handle, agent.hotplug.as_ref())) => {}
+            () = linked => {}
+        }
+    });
     agent.stop(&handle)?;
     runtime.shutdown_background();
     Ok(())
@@ -64,6 +88,7 @@ struct Agent {
     control: std::thread::JoinHandle<Result<()>>,
     watcher: watch::Watcher,
     hotplug: Option<host::cpus::Hotplug>,
+    boot_id: String,
     /// The control loop has been told of every container that was there.
     looked: Option<oneshot::Receiver<()>>,
     /// Nobody else works on the state directory meanwhile.
@@ -123,6 +148,7 @@ impl Agent {
         meter.ask(Ask::CatchUp(done));
         let journal = Journal::spawn(decisions, record).context("cannot record usage")?;
 
+        let boot_id = host.boot_id.clone();
         let source_reason: Option<Arc<str>> = reason.map(Into::into);
         let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host, source.kind(), source_reason.clone())));
         let parts = Parts { settings, host, source, source_reason, originals: records, writer, meter, journal };
@@ -131,7 +157,7 @@ impl Agent {
             tracing::info!("the agent's memory may be paged out: {why}");
         }
         let control = control::spawn(parts, inbox, Arc::clone(&published))?;
-        Ok(Self { published, control, watcher, hotplug: Some(hotplug), looked: Some(looked), _alone: alone })
+        Ok(Self { published, control, watcher, hotplug: Some(hotplug), boot_id, looked: Some(looked), _alone: alone })
     }
 
     fn stop(self, handle: &Handle) -> Result<()> {

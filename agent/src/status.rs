@@ -85,6 +85,8 @@ pub struct ContainerStatus {
     pub effective_cpus: Arc<str>,
     /// Each resource that was read.
     pub resources: PerResource<Option<ResourceStatus>>,
+    /// The kernel's own count of its CPU time over its whole life, in share-seconds.
+    pub cpu_total: Option<f64>,
     /// The kernel's throttling counters, where a CPU limit is or was set.
     pub throttling: Option<Throttling>,
     /// The block device that the disk limits are for: major, minor, path.

@@ -107,7 +107,7 @@ impl Fleet {
     }
 
     /// Takes a report in. Two agents that claim one host name: the second is refused while the first is not quiet.
-    pub fn receive(&self, report: &Report, wall: f64) -> Result<Heard, Answer> {
+    pub fn receive(&self, report: &Report, sent_at: f64, wall: f64) -> Result<Heard, Answer> {
         let now = Instant::now();
         self.sets.done(&report.sets);
         let mut inner = self.inner.write();
@@ -119,7 +119,7 @@ impl Fleet {
         if host.has_heard(report) {
             return Ok(Heard::Again);
         }
-        let skew = report.sent_at - wall;
+        let skew = sent_at - wall;
         let is_newest = host.hear(report, skew, now, wall);
         let at = (report.at - skew).min(wall);
         if !is_newest {

@@ -2,11 +2,12 @@
 //!
 //! | who | request | answer |
 //! | --- | --- | --- |
-//! | agent | `POST /agent/report` with a [`Report`] | 200 [`Received`]; 409 when another agent has that host's name |
+//! | agent | `POST /agent/report?sent_at=<s>` with a [`Report`] | 200 [`Received`]; 409 when another agent has that host's name |
 //! | agent | `GET /agent/orders?host=..&instance=..&after=<revision>&wait=<s>` | 200 [`Orders`]; 204 when nothing changed meanwhile |
 //!
 //! An agent reports every few seconds, and at once when a container came or went or a limit moved. It asks for orders again as soon as
-//! it has an answer. Errors are `{"message": ".."}`.
+//! it has an answer. `sent_at` is the time at which a report is sent, by the agent's clock in seconds since the epoch: later than its `at`
+//! where it had to wait. It tells how far that clock is off. Errors are `{"message": ".."}`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,8 +35,6 @@ pub struct Report {
     pub sequence: u64,
     /// When what it says was so: seconds since the epoch, by the agent's clock.
     pub at: f64,
-    /// When it was sent, by the agent's clock: later than `at` where it had to wait. Tells how far that clock is off.
-    pub sent_at: f64,
     /// The agent's version.
     pub version: String,
     /// The host.
@@ -108,6 +107,9 @@ pub struct ContainerReport {
     /// What the host's own configuration asks for, for a container that central has no documents of yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
+    /// The kernel's own count of its CPU time over its whole life, in share-seconds: it outlives the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_total: Option<f64>,
     /// Times the kernel throttled it, and for how long in sum, in s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttled: Option<(u64, f64)>,

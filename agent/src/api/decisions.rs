@@ -17,6 +17,8 @@ pub struct DecisionLog {
 #[derive(Debug, Default)]
 struct Kept {
     recent: VecDeque<Arc<Decision>>,
+    /// How many were ever recorded.
+    count: u64,
     last: BTreeMap<(String, Resource), Arc<Decision>>,
 }
 
@@ -36,6 +38,7 @@ impl DecisionLog {
             oldest.and_then(|key| kept.last.remove(&key));
         }
         kept.recent.push_back(Arc::clone(&decision));
+        kept.count += 1;
         if kept.recent.len() > self.capacity {
             kept.recent.pop_front();
         }
@@ -45,6 +48,13 @@ impl DecisionLog {
     /// Up to `limit` decisions, newest first.
     pub fn recent(&self, limit: usize) -> Vec<Arc<Decision>> {
         self.lock().recent.iter().rev().take(limit).cloned().collect()
+    }
+
+    /// Those after the first `seen`, oldest first, as far as they are still kept, and how many there have been.
+    pub fn since(&self, seen: u64) -> (Vec<Arc<Decision>>, u64) {
+        let kept = self.lock();
+        let new = usize::try_from(kept.count.saturating_sub(seen)).unwrap_or(usize::MAX).min(kept.recent.len());
+        (kept.recent.iter().skip(kept.recent.len() - new).cloned().collect(), kept.count)
     }
 
     /// The last decision for each resource of each container that `lives`.
@@ -88,6 +98,9 @@ mod tests {
         let names = |decisions: Vec<Arc<Decision>>| decisions.iter().map(|d| d.structure.clone()).collect::<Vec<_>>();
         assert_eq!(names(log.recent(10)), ["cont9", "cont8", "cont7"]);
         assert_eq!(names(log.recent(1)), ["cont9"]);
+        let (news, count) = log.since(8);
+        assert_eq!((names(news), count), (vec!["cont8".to_owned(), "cont9".to_owned()], 10));
+        assert_eq!((names(log.since(2).0).len(), log.since(10).0.len()), (3, 0));
         assert_eq!(names(log.last(|_| true)), ["cont7", "cont8", "cont9"]);
     }
 

@@ -17,7 +17,7 @@ const BOUNDARY_TYPES: &[(&str, BoundaryType)] = &[
 ];
 
 /// Where neither a boundary nor its type is given, by profile.
-const fn default_boundary(profile: Profile) -> (f64, BoundaryType) {
+pub(crate) const fn default_boundary(profile: Profile) -> (f64, BoundaryType) {
     match profile {
         Profile::Classic => (10.0, BoundaryType::PercentageOfMax),
         Profile::Responsive => (6.0, BoundaryType::PercentageOfCurrent),
@@ -29,12 +29,13 @@ pub(super) const MOST: f64 = 1e9;
 
 pub(super) fn container(section: Section<'_>, profile: Profile) -> ContainerRule {
     let rule = ContainerRule {
-        origin: section.origin(),
+        origin: format!("[[container]] in {}", section.origin()),
         name: section.maybe("name", glob),
         engine: section.maybe("engine", engine),
         path: section.maybe("path", glob),
         guard: section.or("guard", GuardMode::Off, guard),
         resources: PerResource::from_fn(|r| resource(section.section(r.key()), profile)),
+        problems: Vec::new(),
     };
     // What is there but wrong has been told: what follows from that need not be.
     if !["name", "engine", "path"].iter().any(|key| section.has(key)) {

@@ -45,6 +45,7 @@ fn whole(root: Section<'_>) -> Config {
         sampler: sections::sampler(root.section("sampler")),
         discovery: sections::discovery(root.section("discovery")),
         api: sections::api(root.section("api")),
+        central: sections::central(root.section("central")),
         containers: root.sections("container").into_iter().map(|section| container::container(section, profile)).collect(),
         warnings: Vec::new(),
     };

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::kinds::{boolean, duration, glob, naming_regex, one_of, or_off, path, text, whole, within};
 use super::reader::Section;
-use super::{Agent, Api, Discovery, Guardian, Host, OnDeath, OnForeignChange, Profile, Sampler, Scaler};
+use super::{Agent, Api, Central, Discovery, Guardian, Host, OnDeath, OnForeignChange, Profile, Sampler, Scaler};
 use crate::containers::Engine;
 use crate::sampler::SourceKind;
 
@@ -161,6 +161,37 @@ pub(super) fn api(section: Section<'_>) -> Api {
     }
     section.close();
     api
+}
+
+pub(super) fn central(section: Section<'_>) -> Option<Central> {
+    if !section.is_there() {
+        return None;
+    }
+    let urls = section.need("url", "where central is served", urls);
+    let central = Central {
+        urls: urls.unwrap_or_default(),
+        token_file: section.maybe("token_file", path),
+        ca: section.maybe("ca", path),
+        report_interval: section.or("report_interval", 5 * SECOND, duration(100 * MS..=HOUR)),
+    };
+    section.close();
+    Some(central)
+}
+
+/// One URL, or several.
+fn urls(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let expected = "expected a URL such as \"http://127.0.0.1:5000\", or a list of them";
+    let url = |value: &DeValue<'_>| {
+        let url = text(value)?;
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let is_base = rest.is_some_and(|rest| !rest.is_empty() && !rest.trim_end_matches('/').contains(['/', '?', '#', '@']));
+        is_base.then(|| url.trim_end_matches('/').to_owned()).ok_or_else(|| expected.to_owned())
+    };
+    match value.as_array() {
+        Some(list) if list.is_empty() => Err(expected.to_owned()),
+        Some(list) => list.iter().map(|item| url(item.get_ref())).collect(),
+        None => url(value).map(|url| vec![url]),
+    }
 }
 
 fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {

@@ -132,7 +132,7 @@ cpu = { min = 20, max = 400 }
 "#,
     );
     let [web, docker, machines] = config.containers.as_slice() else { panic!("three tables") };
-    assert_eq!((web.origin.as_str(), docker.origin.as_str()), ("agent.toml:2", "agent.toml:9"));
+    assert_eq!((web.origin.as_str(), docker.origin.as_str()), ("[[container]] in agent.toml:2", "[[container]] in agent.toml:9"));
     assert_eq!(web.name.as_ref().map(globset::Glob::glob), Some("web-*"));
     let absolute = BoundaryType::Absolute;
     let expected = ResourceRule { min: 50.0, max: 200.0, boundary: 25.0, boundary_type: absolute, guard: true, weight: 1.0 };

@@ -1,8 +1,9 @@
 //! The secret that writes over TCP have to show.
 
 use std::fmt;
+use std::path::Path;
 
-use super::{Api, ConfigError, Problem};
+use super::{Api, Central, ConfigError, Problem};
 
 /// Fewer letters than this are guessed too soon.
 const SHORTEST: usize = 16;
@@ -23,6 +24,11 @@ impl Token {
         })
     }
 
+    /// To be shown to who asks for it.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `shown` is the secret, in a time that does not tell how much of it is right.
     pub fn is(&self, shown: &[u8]) -> bool {
         let secret = self.0.as_bytes();
@@ -40,13 +46,28 @@ impl fmt::Debug for Token {
 impl Api {
     /// Reads `token_file`, where there is one.
     pub fn token(&self) -> Result<Option<Token>, ConfigError> {
-        let Some(file) = &self.token_file else { return Ok(None) };
-        let text = super::file::read("token file", file)?;
-        Token::new(&text).map(Some).map_err(|message| {
-            let file = file.display().to_string();
-            ConfigError::Invalid { problems: vec![Problem { file, line: 1, key: String::new(), value: String::new(), message }] }
-        })
+        self.token_file.as_deref().map(read).transpose()
     }
+}
+
+impl Central {
+    /// Reads `token_file`, where there is one.
+    pub fn token(&self) -> Result<Option<Token>, ConfigError> {
+        self.token_file.as_deref().map(read).transpose()
+    }
+
+    /// Reads `ca`, where there is one: PEM text.
+    pub fn authorities(&self) -> Result<Option<String>, ConfigError> {
+        self.ca.as_deref().map(|file| super::file::read("certificates", file)).transpose()
+    }
+}
+
+fn read(file: &Path) -> Result<Token, ConfigError> {
+    let text = super::file::read("token file", file)?;
+    Token::new(&text).map_err(|message| {
+        let file = file.display().to_string();
+        ConfigError::Invalid { problems: vec![Problem { file, line: 1, key: String::new(), value: String::new(), message }] }
+    })
 }
 
 #[cfg(test)]

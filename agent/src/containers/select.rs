@@ -79,7 +79,8 @@ mod tests {
 
     fn rule(name: &str, engine: Option<Engine>, path: &str) -> ContainerRule {
         let resources = PerResource::from_fn(|_| None);
-        ContainerRule { origin: String::new(), name: glob(name), engine, path: glob(path), guard: GuardMode::On, resources }
+        let (name, path, problems) = (glob(name), glob(path), Vec::new());
+        ContainerRule { origin: String::new(), name, engine, path, guard: GuardMode::On, resources, problems }
     }
 
     fn container(name: &str, engine: Engine, path: &str) -> Container {

@@ -50,6 +50,9 @@ impl State {
             Selection::Rule(at) => self.config.containers.get(*at).cloned().map(Arc::new),
             Selection::None | Selection::Vetoed { .. } => None,
         };
+        for problem in entry.rule.iter().flat_map(|rule| rule.problems.clone()).collect::<Vec<_>>() {
+            entry.note(problem);
+        }
         if let Selection::Vetoed { by } = selection {
             entry.note(format!("host.never_guard has {by:?}: it is never guarded"));
         }

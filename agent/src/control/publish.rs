@@ -103,7 +103,7 @@ impl Shown {
         let sets = entry.last.cpusets.as_ref();
         Self {
             reason: match &entry.rule {
-                Some(rule) => format!("[[container]] in {}", rule.origin).into(),
+                Some(rule) => rule.origin.as_str().into(),
                 None => "the settings do not ask for it".into(),
             },
             cpuset: sets.map(|s| s.configured.to_string()).unwrap_or_default().into(),
@@ -131,6 +131,7 @@ impl Entry {
             cpuset: Arc::clone(&shown.cpuset),
             effective_cpus: Arc::clone(&shown.effective_cpus),
             resources: PerResource::from_fn(|r| self.resource_status(r)),
+            cpu_total: self.last.cpu_time.map(|time| time.total_us as f64 / 1e4),
             throttling: self.last.throttling,
             disk: shown.disk.clone(),
             net: shown.net.clone(),

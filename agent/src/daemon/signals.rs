@@ -1,4 +1,4 @@
-//! What reaches the agent from outside: signals, the service manager, CPUs that come and go.
+//! What reaches the agent from outside: signals, the service manager, CPUs that come and go, central's orders.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::reload;
 use crate::api::Doors;
-use crate::config::Config;
-use crate::control::{Command, Handle};
+use crate::control::{Command, Handle, Settings};
 use crate::host;
+use crate::link::{Received, Teller};
 
 /// How often the online CPUs are looked at.
 const HOTPLUG: Duration = Duration::from_secs(1);
@@ -20,9 +20,21 @@ const HOTPLUG: Duration = Duration::from_secs(1);
 /// What SIGHUP works on.
 pub(super) struct Reloads<'a> {
     pub(super) config_path: &'a Path,
-    /// What really runs, which is not always what was read last.
-    pub(super) running: Config,
+    /// This host's own settings as they really run, which is not always what was read last.
+    pub(super) own: Settings,
     pub(super) doors: Doors,
+    /// Central's orders, which are laid over them.
+    pub(super) received: Received,
+    pub(super) teller: Teller,
+}
+
+impl Reloads<'_> {
+    /// Puts what is known now in force.
+    fn put_in_force(&self, handle: &Handle) {
+        let (settings, problems) = self.received.lay_over(&self.own);
+        handle.send(Command::Reload(Box::new(settings)));
+        self.teller.in_force(&self.own.config, problems);
+    }
 }
 
 /// Serves signals, hotplug and the watchdog until SIGTERM or SIGINT, or until the control loop has ended. The service manager is told
@@ -59,16 +71,17 @@ pub(super) async fn until_told(
                     notify(&[NotifyState::Reloading, now]);
                 }
                 let file = reloads.config_path;
-                match reload(file, &reloads.running, &reloads.doors) {
+                match reload(file, &reloads.own.config, &reloads.doors) {
                     Ok(settings) => {
                         tracing::info!("{}: read again", file.display());
-                        reloads.running = settings.config.clone();
-                        handle.send(Command::Reload(Box::new(settings)));
+                        reloads.own = settings;
+                        reloads.put_in_force(handle);
                     }
                     Err(e) => tracing::error!("not reloaded, all stays as it was: {e:#}"),
                 }
                 notify(&[NotifyState::Ready]);
             }
+            () = reloads.received.changed() => reloads.put_in_force(handle),
             _ = look.tick() => {
                 let now = hotplug.and_then(|h| h.online().ok());
                 if now != online && let Some(cpus) = &now {

@@ -172,6 +172,7 @@ mod tests {
             guard: GuardState::Off,
             notes: Vec::new(),
             seed,
+            cpu_total: None,
             throttled: None,
             resources,
         }

@@ -1,10 +1,11 @@
 //! `POST /agent/report`.
 
 use axum::body::Bytes;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use headroom_model::wire::{Received, Report};
+use serde::Deserialize;
 
 use super::{orders, register};
 use crate::access::Caller;
@@ -12,10 +13,17 @@ use crate::answer::{Answer, json};
 use crate::central::{Central, wall};
 use crate::fleet::Heard;
 
+/// When it was sent, by the agent's clock.
+#[derive(Deserialize)]
+pub(super) struct Sent {
+    sent_at: f64,
+}
+
 /// Takes a report in: live state, amounts, decisions, and documents for containers that have none.
 pub(super) async fn take(
     State(central): State<Central>,
     Extension(caller): Extension<Caller>,
+    Query(sent): Query<Sent>,
     body: Bytes,
 ) -> Result<Response, Answer> {
     let report: Report = serde_json::from_slice(&body).map_err(|e| Answer::bad(format!("this is no report: {e}")))?;
@@ -27,7 +35,7 @@ pub(super) async fn take(
         return Err(Answer::new(StatusCode::FORBIDDEN, message));
     }
     let now = wall();
-    if let Heard::News { at, appeared } = central.fleet.receive(&report, now)? {
+    if let Heard::News { at, appeared } = central.fleet.receive(&report, sent.sent_at, now)? {
         // Amounts first: they are lost if they are not taken now, documents are not.
         central.ledger.receive(&report, at, |container| central.groups.of(container));
         central.audit.decided(&report.host, at - report.at, &report.decisions);

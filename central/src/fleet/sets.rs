@@ -13,10 +13,19 @@ pub(super) struct Sets {
     inner: Mutex<Waiting>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     next: u64,
     asked: BTreeMap<u64, Asked>,
+}
+
+impl Default for Waiting {
+    /// Ids go on from the time, so that those of a central that is started again are other ones.
+    fn default() -> Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "µs since the epoch")]
+        let next = (crate::central::wall() * 1e6) as u64;
+        Self { next, asked: BTreeMap::new() }
+    }
 }
 
 #[derive(Debug)]

@@ -23,6 +23,7 @@ fn container(name: &str, usage: f64) -> ContainerReport {
         guard: GuardState::Off,
         notes: Vec::new(),
         seed: None,
+        cpu_total: None,
         throttled: None,
         resources,
     }
@@ -35,7 +36,6 @@ fn report(host: &str, instance: &str, sequence: u64, at: f64, names: &[&str]) ->
         started_at: 1.0,
         sequence,
         at,
-        sent_at: at,
         version: "0.1.0".into(),
         status: HostReport::default(),
         containers: names.iter().map(|name| container(name, at)).collect(),
@@ -54,20 +54,19 @@ fn appeared(heard: Result<Heard, Answer>) -> Vec<String> {
 #[test]
 fn a_report_counts_once() {
     let fleet = Fleet::new(Duration::from_secs(15));
-    assert_eq!(appeared(fleet.receive(&report("h", "a", 1, 10.0, &["c"]), 10.0)), ["c"]);
-    assert_eq!(fleet.receive(&report("h", "a", 1, 10.0, &["c"]), 11.0), Ok(Heard::Again));
+    assert_eq!(appeared(fleet.receive(&report("h", "a", 1, 10.0, &["c"]), 10.0, 10.0)), ["c"]);
+    assert_eq!(fleet.receive(&report("h", "a", 1, 10.0, &["c"]), 11.0, 11.0), Ok(Heard::Again));
     let mut restarted = report("h", "a", 1, 12.0, &["c"]);
     restarted.started_at = 12.0;
-    assert_eq!(appeared(fleet.receive(&restarted, 12.0)), [""; 0]);
+    assert_eq!(appeared(fleet.receive(&restarted, 12.0, 12.0)), [""; 0]);
 }
 
 #[test]
 fn what_waited_changes_no_present_state() {
     let fleet = Fleet::new(Duration::from_secs(15));
-    fleet.receive(&report("h", "a", 2, 20.0, &["c"]), 20.0).unwrap();
-    let mut late = report("h", "a", 3, 10.0, &["c", "old"]);
-    late.sent_at = 21.0;
-    assert_eq!(fleet.receive(&late, 21.0), Ok(Heard::News { at: 10.0, appeared: Vec::new() }));
+    fleet.receive(&report("h", "a", 2, 20.0, &["c"]), 20.0, 20.0).unwrap();
+    let late = report("h", "a", 3, 10.0, &["c", "old"]);
+    assert_eq!(fleet.receive(&late, 21.0, 21.0), Ok(Heard::News { at: 10.0, appeared: Vec::new() }));
     let usage = fleet.live("c").unwrap().resources[Resource::Cpu].as_ref().unwrap().usage;
     assert_eq!((usage, fleet.live("old")), (Some(20.0), None));
 }
@@ -75,7 +74,7 @@ fn what_waited_changes_no_present_state() {
 #[test]
 fn clocks_may_differ() {
     let fleet = Fleet::new(Duration::from_secs(15));
-    let heard = fleet.receive(&report("h", "a", 1, 5000.0, &[]), 100.0).unwrap();
+    let heard = fleet.receive(&report("h", "a", 1, 5000.0, &[]), 5000.0, 100.0).unwrap();
     assert_eq!(heard, Heard::News { at: 100.0, appeared: Vec::new() });
     let host = fleet.host("h").unwrap();
     assert_eq!((host.skew, host.last_report, host.quiet_since), (4900.0, 100.0, None));
@@ -84,24 +83,24 @@ fn clocks_may_differ() {
 #[test]
 fn a_second_agent_of_one_name_is_refused_until_the_first_is_quiet() {
     let fleet = Fleet::new(Duration::from_millis(50));
-    fleet.receive(&report("h", "a", 1, 10.0, &[]), 10.0).unwrap();
-    let refused = fleet.receive(&report("h", "b", 1, 10.0, &[]), 10.0).unwrap_err();
+    fleet.receive(&report("h", "a", 1, 10.0, &[]), 10.0, 10.0).unwrap();
+    let refused = fleet.receive(&report("h", "b", 1, 10.0, &[]), 10.0, 10.0).unwrap_err();
     assert!(refused.message.contains("another agent (instance a) reports as host \"h\""), "{}", refused.message);
     std::thread::sleep(Duration::from_millis(60));
     assert!(fleet.host("h").unwrap().quiet_since.is_some());
-    assert_eq!(appeared(fleet.receive(&report("h", "b", 1, 10.0, &["c"]), 11.0)), ["c"]);
+    assert_eq!(appeared(fleet.receive(&report("h", "b", 1, 10.0, &["c"]), 11.0, 11.0)), ["c"]);
 }
 
 #[test]
 fn a_name_belongs_to_the_first_host_that_has_it_until_it_goes() {
     let fleet = Fleet::new(Duration::from_secs(15));
-    fleet.receive(&report("h0", "a", 1, 10.0, &["c"]), 10.0).unwrap();
-    assert_eq!(appeared(fleet.receive(&report("h1", "b", 1, 11.0, &["c", "d"]), 11.0)), ["d"]);
+    fleet.receive(&report("h0", "a", 1, 10.0, &["c"]), 10.0, 10.0).unwrap();
+    assert_eq!(appeared(fleet.receive(&report("h1", "b", 1, 11.0, &["c", "d"]), 11.0, 11.0)), ["d"]);
     assert_eq!(&*fleet.live("c").unwrap().host, "h0");
     let conflict = Conflict { container: "c".into(), host: "h0".into(), others: vec!["h1".into()] };
     assert_eq!(fleet.conflicts(), [conflict]);
-    fleet.receive(&report("h0", "a", 2, 12.0, &[]), 12.0).unwrap();
-    assert_eq!(appeared(fleet.receive(&report("h1", "b", 2, 13.0, &["c", "d"]), 13.0)), ["c"]);
+    fleet.receive(&report("h0", "a", 2, 12.0, &[]), 12.0, 12.0).unwrap();
+    assert_eq!(appeared(fleet.receive(&report("h1", "b", 2, 13.0, &["c", "d"]), 13.0, 13.0)), ["c"]);
     assert_eq!((&*fleet.live("c").unwrap().host, fleet.conflicts().len()), ("h1", 0));
 }
 
@@ -116,7 +115,7 @@ async fn a_limit_is_set_when_the_agent_says_so() {
         assert_eq!((sets.len(), fleet.sets("other").len()), (2, 0));
         let mut done = report("h", "a", 1, 10.0, &["c"]);
         done.sets = sets.iter().map(|set| SetDone { id: set.id, error: (set.resource == Resource::Mem).then(|| "no".into()) }).collect();
-        fleet.receive(&done, 10.0).unwrap();
+        fleet.receive(&done, 10.0, 10.0).unwrap();
     };
     let (answer, ()) = tokio::join!(ask, agent);
     assert_eq!(answer.unwrap_err().message, "no");

@@ -20,6 +20,7 @@ mod needs;
 mod paths;
 
 pub(crate) use certainty::Certainty;
+pub use compile::direction;
 
 /// A rule that was left out, and why. The others work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -128,7 +128,7 @@ fn scale(action: &Value) -> Result<(Direction, f64), String> {
 }
 
 /// Which way a request rule scales: by its type, else its name, else the sign of its amount.
-pub(super) fn direction(document: &Document) -> Result<Option<Direction>, String> {
+pub fn direction(document: &Document) -> Result<Option<Direction>, String> {
     let amount = document.amount.get("amount")?;
     Ok(match document.rescale_type.as_deref() {
         Some("up") => Some(Direction::Up),

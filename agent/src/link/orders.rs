@@ -1,0 +1,85 @@
+//! Asks for orders, keeps them, and hands them on.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headroom_model::wire::Orders;
+use tokio::sync::watch;
+
+use super::client::{Client, Failure};
+use super::identity::Identity;
+use super::{Patience, Shared, sets};
+use crate::api::command::ControlHandle;
+
+/// How long central may take to answer that there is nothing new.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Where the orders in force are kept.
+const FILE: &str = "orders.json";
+
+/// The orders of the last run.
+pub(super) fn kept(state_dir: &Path) -> Option<Orders> {
+    let path = state_dir.join(FILE);
+    let text = fs::read(&path).ok()?;
+    // Limits that were to be set then were set, or are asked for again.
+    let read = serde_json::from_slice(&text).map(|orders: Orders| Orders { sets: Vec::new(), ..orders });
+    read.inspect_err(|e| tracing::warn!("{}: not understood, not used: {e}", path.display())).ok()
+}
+
+fn keep(state_dir: &Path, orders: &[u8]) -> io::Result<()> {
+    let (path, new) = (state_dir.join(FILE), state_dir.join("orders.new"));
+    fs::write(&new, orders)?;
+    fs::rename(&new, &path)
+}
+
+/// For ever.
+pub(super) async fn ask(
+    client: &Client,
+    identity: &Identity,
+    state_dir: &Path,
+    orders: &watch::Sender<Option<Arc<Orders>>>,
+    control: Arc<dyn ControlHandle>,
+    shared: &Shared,
+) {
+    let mut after = orders.borrow().as_ref().map(|orders| orders.revision.clone()).unwrap_or_default();
+    let mut patience = Patience::new();
+    let mut is_away = false;
+    let mut sets = sets::Setting::new(control, shared.clone());
+    loop {
+        match client.orders(identity.host(), identity.instance(), &after, WAIT).await {
+            Ok(news) => {
+                patience = Patience::new();
+                if std::mem::take(&mut is_away) {
+                    tracing::info!("central answers again");
+                }
+                let Some(text) = news else { continue };
+                match serde_json::from_slice::<Orders>(&text) {
+                    Ok(new) => {
+                        after.clone_from(&new.revision);
+                        if let Err(e) = keep(state_dir, &text) {
+                            tracing::warn!("central's orders are not kept for a restart: {e}");
+                        }
+                        sets.carry_out(&new.sets);
+                        orders.send_replace(Some(Arc::new(new)));
+                    }
+                    Err(e) => {
+                        tracing::error!("central's orders are not understood, the last ones stay in force: {e}");
+                        patience.wait().await;
+                    }
+                }
+            }
+            Err(failure) => {
+                if !std::mem::replace(&mut is_away, true) {
+                    match &failure {
+                        Failure::Away { .. } => tracing::warn!("{failure}; decisions go on without it"),
+                        Failure::Refused { .. } => tracing::error!("{failure}; decisions go on without it"),
+                    }
+                }
+                patience.wait().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Real agents and a real central: both binaries, real cgroups, and hosts that are network namespaces of their own where that matters.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp, reason = "a failed test is what is wanted")]
+
+mod autonomy;
+mod bed;
+mod claims;
+mod cutoff;
+mod net;
+mod process;
+#[path = "../../../agent/tests/support.rs"]
+mod support;
+mod tls;
+mod walk;

@@ -1,0 +1,80 @@
+//! The policy's own walk-through, driven through the Orchestrator.
+
+use serde_json::json;
+
+use crate::bed::{Bed, shares};
+use crate::process::until;
+
+#[test]
+fn a_container_is_guarded_scaled_and_reset_through_the_orchestrator() {
+    let bed = Bed::new("walk");
+    let container = bed.container("host0", "cont0");
+    let _load = container.burn(1, 0.05);
+    let central = bed.central("");
+    let agent = bed.agent("host0", &central, "");
+    let http = &central.http;
+    http.until_known("cont0");
+    http.until_known("host0");
+
+    // Found, not guarded, not touched.
+    let found = http.get("/structure/cont0");
+    assert_eq!((&found["guard"], &found["host"], &found["subtype"]), (&json!(false), &json!("host0"), &json!("container")));
+    assert_eq!(shares(&container), None);
+
+    // Guarded with the Scaler inactive: requests are made, nothing is applied.
+    http.put("/service/scaler/ACTIVE", json!({"value": "false"}));
+    http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": "0.2", "EVENT_TIMEOUT": "10"}));
+    http.put("/structure/cont0/resources/cpu/max", json!({"value": "200"}));
+    http.put("/structure/cont0/resources/cpu/min", json!({"value": 50}));
+    http.put("/structure/cont0/limits/cpu/boundary_type", json!({"value": "absolute"}));
+    http.put("/structure/cont0/limits/cpu/boundary", json!({"value": "25"}));
+    http.put("/structure/cont0/resources/cpu/guard", json!({}));
+    http.put("/structure/cont0/guard", json!({}));
+    agent.until_guarded("cont0", "on");
+    let cpu = agent.container("cont0")["resources"]["cpu"].clone();
+    assert_eq!((&cpu["min"], &cpu["max"]), (&json!(50.0), &json!(200.0)));
+    until("a request is made", || {
+        let decisions = http.get("/decisions?structure=cont0");
+        decisions.as_array().unwrap().iter().any(|d| d["what"]["outcome"] == "inactive")
+    });
+    assert_eq!(shares(&container), None, "nothing is written");
+
+    // Active: it goes down to min + 2 x boundary.
+    http.put("/service/scaler/ACTIVE", json!({"value": true}));
+    until("it is scaled down", || shares(&container) == Some(100.0));
+    until("central knows it", || http.get("/structure/cont0")["resources"]["cpu"]["current"] == json!(100));
+    let limits = http.get("/structure/cont0/limits/cpu");
+    assert_eq!((&limits["upper"], &limits["lower"]), (&json!(75), &json!(50)));
+
+    // Unguarded: it stays as it is. Reset: back to its max.
+    http.put("/structure/cont0/unguard", json!({}));
+    agent.until_guarded("cont0", "off");
+    assert_eq!(shares(&container), Some(100.0));
+    http.put("/structure/cont0/reset", json!({}));
+    assert_eq!(shares(&container), Some(200.0));
+}
+
+#[test]
+fn a_rule_is_in_force_on_every_host() {
+    let bed = Bed::new("rule");
+    let central = bed.central("");
+    let containers = [bed.container("host0", "a"), bed.container("host1", "b")];
+    let _loads: Vec<_> = containers.iter().map(|container| container.burn(1, 0.02)).collect();
+    let agents = [bed.agent("host0", &central, ""), bed.agent("host1", &central, "")];
+    let http = &central.http;
+    // The container lowers after six windows; a rule that asks for a hundred of them never fires.
+    http.put("/rule/CpuRescaleDown/events_required", json!({"value": "100", "event_type": "down"}));
+    http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": 0.1, "EVENT_TIMEOUT": 5}));
+    for (name, agent) in ["a", "b"].iter().zip(&agents) {
+        http.until_known(name);
+        http.put(&format!("/structure/{name}/resources/cpu/max"), json!({"value": 200}));
+        http.put(&format!("/structure/{name}/guard"), json!({}));
+        agent.until_guarded(name, "on");
+    }
+    until("both have a first limit", || containers.iter().all(|c| shares(c) == Some(200.0)));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(containers.iter().all(|c| shares(c) == Some(200.0)), "no rule fires");
+    http.put("/rule/CpuRescaleDown/events_required", json!({"value": 3, "event_type": "down"}));
+    until("both are scaled down", || containers.iter().all(|c| shares(c).is_some_and(|limit| limit < 100.0)));
+    until("both say so", || ["host0", "host1"].iter().all(|host| http.host(host)["up_to_date"] == json!(true)));
+}
