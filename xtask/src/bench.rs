@@ -2,6 +2,7 @@
 
 mod agent;
 mod bursty;
+mod central;
 mod chart;
 mod control;
 mod ground;
@@ -25,24 +26,27 @@ use row::{Row, table};
 /// Measures speed and memory; prints a table and leaves `target/bench/<name>.json`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which: sampler, switch, idle, bursty, writes, replay, reaction, control (if none is named, all but the last two, which take long)
+    /// Which: sampler, switch, idle, bursty, writes, replay, central, reaction, control (if none is named, all but the last three, which take long)
     #[arg(value_parser = BENCHES.map(|(name, _)| name))]
     names: Vec<String>,
     #[command(flatten)]
     control: control::Options,
     #[command(flatten)]
     reaction: reaction::Options,
+    #[command(flatten)]
+    central: central::Options,
 }
 
 type Bench = fn(&Built) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("sampler", sampler::run),
     ("switch", switch::run),
     ("idle", idle::run),
     ("bursty", bursty::run),
     ("writes", writes::run),
     ("replay", replay::run),
+    (central::NAME, central::run),
     (reaction::NAME, reaction::run),
     (control::NAME, control::run),
 ];
@@ -54,6 +58,7 @@ struct Built {
     results: PathBuf,
     control: control::Options,
     reaction: reaction::Options,
+    central: central::Options,
 }
 
 impl Built {
@@ -77,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut all = Vec::new();
     for (name, bench) in BENCHES {
         let wanted = if args.names.is_empty() {
-            ![reaction::NAME, control::NAME].contains(&name)
+            ![central::NAME, reaction::NAME, control::NAME].contains(&name)
         } else {
             args.names.iter().any(|wanted| wanted == name)
         };
@@ -97,8 +102,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn build(args: &Args) -> Result<Built> {
     eprintln!("bench: building, in release");
     let mut cargo = repo::cargo();
-    cargo.args(["build", "--release", "--quiet", "--package", "headroom-agent", "--bins"]);
-    cargo.args(["--example", "bench_sampler", "--example", "bench_load", "--example", "bench_web"]);
+    cargo.args(["build", "--release", "--quiet", "--package", "headroom-agent", "--package", "headroom-central", "--bins"]);
+    cargo.args(["--example", "bench_sampler", "--example", "bench_load", "--example", "bench_web", "--example", "bench_series"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let said = process::output(&mut cargo)?;
     // Where cargo has put the agent: its directory is configurable.
@@ -113,6 +118,7 @@ fn build(args: &Args) -> Result<Built> {
         results: repo::root().join("target/bench"),
         control: args.control.clone(),
         reaction: args.reaction.clone(),
+        central: args.central.clone(),
     })
 }
 
