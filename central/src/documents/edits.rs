@@ -1,0 +1,203 @@
+//! Changes of documents.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Documents;
+use super::memory::{Found, Seen};
+use super::name::id_of;
+use crate::answer::Answer;
+use crate::store::{Body, Database, Document, Rev, StoreError, Write, Written};
+
+/// How often an edit is made again because another writer came first.
+const ATTEMPTS: u32 = 50;
+
+/// How often those documents of a bulk are tried again that others changed meanwhile. They come again anyway.
+const BULK_ATTEMPTS: u32 = 3;
+
+/// How many writes of a bulk go to the store at once.
+const BULK: usize = 1000;
+
+/// One edit of a bulk: where, which, and what to do to it.
+pub type Edit = (Database, String, Box<dyn Fn(&mut Body) + Send + Sync>);
+
+/// A write on its way, with what memory knew before.
+struct Sent {
+    database: Database,
+    id: Arc<str>,
+    seen: Seen,
+    body: Option<Body>,
+}
+
+impl Sent {
+    fn write(&self) -> Write {
+        let expected = self.seen.rev().cloned();
+        Write { database: self.database, id: self.id.to_string(), expected, body: self.body.clone() }
+    }
+
+    fn document(self, rev: Rev) -> Option<Document> {
+        self.body.map(|body| Document { id: self.id.to_string(), rev, body })
+    }
+}
+
+impl Documents {
+    /// Changes a document. Where another writer came first, `edit` is made again on what is there now, so that both changes survive; one
+    /// that changes nothing writes nothing. Durable when it returns.
+    ///
+    /// 404 where there is none of this name, and whatever `edit` refuses with.
+    pub async fn edit<T: Send>(
+        &self,
+        database: Database,
+        name: &str,
+        edit: impl Fn(&mut Body) -> Result<T, Answer> + Send + Sync,
+    ) -> Result<T, Answer> {
+        let _turn = self.turn(database, name).await;
+        for attempt in 0..ATTEMPTS {
+            let Found { id, seen, mut body } = self.memory.find(database, name).ok_or_else(|| missing(database, name))?;
+            let before = body.clone();
+            let value = edit(&mut body)?;
+            if body == before || self.send(Sent { database, id, seen, body: Some(body) }).await? {
+                return Ok(value);
+            }
+            back_off(attempt).await;
+        }
+        Err(busy(database, name))
+    }
+
+    /// Makes a new document.
+    ///
+    /// 400 where there is one of this name; [`Answer::is_there_already`] tells.
+    pub async fn create(&self, database: Database, name: &str, body: Body) -> Result<(), Answer> {
+        let there = || Answer::exists(format!("there is {} {name:?} already", one_of(database)));
+        let id: Arc<str> = id_of(name).into();
+        let _turn = self.turn(database, name).await;
+        for attempt in 0..ATTEMPTS {
+            if self.has(database, name) {
+                return Err(there());
+            }
+            let seen = self.memory.seen(database, &id);
+            if seen.rev().is_some() {
+                // Its id is taken by a document of another name.
+                return Err(Answer::exists(format!("the id {id:?} in {database} belongs to a document of another name")));
+            }
+            if self.send(Sent { database, id: Arc::clone(&id), seen, body: Some(body.clone()) }).await? {
+                return Ok(());
+            }
+            back_off(attempt).await;
+        }
+        Err(busy(database, name))
+    }
+
+    /// Deletes a document.
+    ///
+    /// 404 where there is none of this name.
+    pub async fn remove(&self, database: Database, name: &str) -> Result<(), Answer> {
+        let _turn = self.turn(database, name).await;
+        for attempt in 0..ATTEMPTS {
+            let Found { id, seen, .. } = self.memory.find(database, name).ok_or_else(|| missing(database, name))?;
+            if self.send(Sent { database, id, seen, body: None }).await? {
+                return Ok(());
+            }
+            back_off(attempt).await;
+        }
+        Err(busy(database, name))
+    }
+
+    /// Changes many documents in as few commits as can be. Those that are not there are skipped, those that do not change not written.
+    /// Returns how many were.
+    pub async fn edit_many(&self, edits: Vec<Edit>) -> Result<usize, StoreError> {
+        let mut written = 0;
+        let mut left = edits;
+        for _ in 0..BULK_ATTEMPTS {
+            let mut again = Vec::new();
+            while !left.is_empty() {
+                let rest = left.split_off(left.len().min(BULK));
+                let (count, conflicts) = self.edit_some(std::mem::replace(&mut left, rest)).await?;
+                written += count;
+                again.extend(conflicts);
+            }
+            left = again;
+        }
+        Ok(written)
+    }
+
+    /// How many were written, and those that another writer was faster with.
+    async fn edit_some(&self, edits: Vec<Edit>) -> Result<(usize, Vec<Edit>), StoreError> {
+        let mut sent = Vec::new();
+        let mut changing = Vec::new();
+        for (database, name, edit) in edits {
+            let Some(Found { id, seen, mut body }) = self.memory.find(database, &name) else { continue };
+            let before = body.clone();
+            edit(&mut body);
+            if body != before {
+                sent.push(Sent { database, id, seen, body: Some(body) });
+                changing.push((database, name, edit));
+            }
+        }
+        let answers = self.store.write(sent.iter().map(Sent::write).collect()).await?;
+        let (mut count, mut conflicts) = (0, Vec::new());
+        for ((sent, edit), answer) in sent.into_iter().zip(changing).zip(answers) {
+            if self.answered(sent, answer).await? {
+                count += 1;
+            } else {
+                conflicts.push(edit);
+            }
+        }
+        Ok((count, conflicts))
+    }
+
+    /// Whether it was written; if another writer came first, memory has what that one wrote.
+    async fn send(&self, sent: Sent) -> Result<bool, StoreError> {
+        match self.store.write(vec![sent.write()]).await?.pop() {
+            Some(answer) => self.answered(sent, answer).await,
+            None => Err(StoreError::Unreachable("it does not say what became of a write".into())),
+        }
+    }
+
+    async fn answered(&self, sent: Sent, answer: Written) -> Result<bool, StoreError> {
+        let (database, id, seen) = (sent.database, Arc::clone(&sent.id), sent.seen.clone());
+        match answer {
+            Written::Done(rev) => {
+                // It is durable: a store that does not answer now has written it all the same.
+                if let Err(error) = self.wrote(database, &id, &seen, sent.document(rev)).await {
+                    tracing::warn!(%database, %id, "written, but not read again: {error}");
+                }
+                Ok(true)
+            }
+            Written::Conflict => self.read_again(database, &id).await.map(|()| false),
+        }
+    }
+}
+
+/// Many writers of one document would meet again and again.
+async fn back_off(attempt: u32) {
+    if attempt > 2 {
+        tokio::time::sleep(Duration::from_millis(u64::from(attempt))).await;
+    }
+}
+
+fn missing(database: Database, name: &str) -> Answer {
+    Answer::missing(format!("there is no {} {name:?}", noun(database)))
+}
+
+fn busy(database: Database, name: &str) -> Answer {
+    let message = format!("others change {} {name:?} all the time; the change was not made, try again", noun(database));
+    Answer::unavailable(message)
+}
+
+fn noun(database: Database) -> &'static str {
+    match database {
+        Database::Structures => "structure",
+        Database::Limits => "limits document",
+        Database::Rules => "rule",
+        Database::Services => "service",
+        Database::Users => "user",
+        Database::Events => "event",
+        Database::Requests => "request",
+    }
+}
+
+fn one_of(database: Database) -> String {
+    let noun = noun(database);
+    format!("{} {noun}", if noun.starts_with('e') { "an" } else { "a" })
+}

@@ -1,0 +1,181 @@
+//! Documents over the embedded store, with another writer beside us.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::answer::Answer;
+use crate::store::{Sqlite, Write, Written};
+
+const DB: Database = Database::Structures;
+
+struct Bed {
+    documents: Arc<Documents>,
+    /// What another writer has.
+    store: Arc<dyn StateStore>,
+    _directory: tempfile::TempDir,
+}
+
+impl Bed {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store: Arc<dyn StateStore> = Arc::new(Sqlite::open(&directory.path().join("state.db")).unwrap());
+        let documents = Documents::open(Arc::clone(&store)).await.unwrap();
+        Self { documents, store, _directory: directory }
+    }
+
+    /// Another writer sets a field.
+    async fn others_set(&self, id: &str, key: &str, value: Value) {
+        let found = self.store.read(DB, id).await.unwrap();
+        let (expected, mut body) = found.map_or((None, application(id)), |d| (Some(d.rev), d.body));
+        body.insert(key.into(), value);
+        let write = Write { database: DB, id: id.into(), expected, body: Some(body) };
+        assert!(matches!(self.store.write(vec![write]).await.unwrap()[..], [Written::Done(_)]));
+    }
+
+    async fn catch_up(&self) {
+        self.documents.advance(Duration::ZERO).await.unwrap();
+    }
+}
+
+fn application(name: &str) -> Body {
+    json!({"subtype": "application", "name": name, "theirs": {"deep": [1]}}).as_object().unwrap().clone()
+}
+
+fn set(key: &'static str, value: Value) -> impl Fn(&mut Body) -> Result<(), Answer> + Send + Sync {
+    move |body| {
+        body.insert(key.into(), value.clone());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_is_there_and_outlives_us() {
+    let bed = Bed::new().await;
+    for name in ["cont0", "_design/x", "a b/ü", ":"] {
+        bed.documents.create(DB, name, application(name)).await.unwrap();
+        let again = bed.documents.create(DB, name, application(name)).await.unwrap_err();
+        assert!(again.is_there_already(), "{again}");
+    }
+    let anew = Documents::open(Arc::clone(&bed.store)).await.unwrap();
+    assert_eq!(anew.names(DB), [":", "_design/x", "a b/ü", "cont0"]);
+    assert_eq!(anew.body(DB, "_design/x"), Some(application("_design/x")));
+    bed.documents.remove(DB, "_design/x").await.unwrap();
+    assert!(!bed.documents.has(DB, "_design/x"));
+    assert_eq!(bed.documents.remove(DB, "_design/x").await.unwrap_err().status, 404);
+    bed.documents.create(DB, "_design/x", application("_design/x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn both_changes_survive() {
+    let bed = Bed::new().await;
+    bed.documents.create(DB, "app", application("app")).await.unwrap();
+    // We do not know of this one yet.
+    bed.others_set("app", "other", json!(1)).await;
+    bed.documents.edit(DB, "app", set("ours", json!(2))).await.unwrap();
+    let body = bed.documents.body(DB, "app").unwrap();
+    assert_eq!((&body["other"], &body["ours"], &body["theirs"]), (&json!(1), &json!(2), &json!({"deep": [1]})));
+    assert_eq!(bed.store.read(DB, "app").await.unwrap().unwrap().body, body);
+}
+
+#[tokio::test]
+async fn what_others_deleted_is_not_edited_and_can_be_made_again() {
+    let bed = Bed::new().await;
+    bed.documents.create(DB, "app", application("app")).await.unwrap();
+    let rev = bed.store.read(DB, "app").await.unwrap().unwrap().rev;
+    let write = Write { database: DB, id: "app".into(), expected: Some(rev), body: None };
+    bed.store.write(vec![write]).await.unwrap();
+    assert_eq!(bed.documents.edit(DB, "app", set("x", json!(1))).await.unwrap_err().status, 404);
+    bed.documents.create(DB, "app", application("app")).await.unwrap();
+    bed.catch_up().await;
+    assert!(bed.documents.has(DB, "app"));
+}
+
+#[tokio::test]
+async fn what_others_made_is_there_already() {
+    let bed = Bed::new().await;
+    bed.others_set("app", "other", json!(1)).await;
+    assert!(bed.documents.create(DB, "app", application("app")).await.unwrap_err().is_there_already());
+    assert_eq!(bed.documents.body(DB, "app").unwrap()["other"], 1);
+}
+
+#[tokio::test]
+async fn a_hundred_writers_of_one_document_lose_nothing() {
+    let bed = Bed::new().await;
+    bed.documents.create(DB, "app", application("app")).await.unwrap();
+    let follower = tokio::spawn(Arc::clone(&bed.documents).follow());
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..100_u32 {
+        let documents = Arc::clone(&bed.documents);
+        writers.spawn(async move {
+            let add = |body: &mut Body| {
+                body.insert(format!("n{n}"), n.into());
+                Ok(())
+            };
+            documents.edit(DB, "app", add).await
+        });
+    }
+    for outcome in writers.join_all().await {
+        outcome.unwrap();
+    }
+    let body = bed.documents.body(DB, "app").unwrap();
+    assert_eq!((0..100).filter(|n| body.contains_key(&format!("n{n}"))).count(), 100);
+    follower.abort();
+}
+
+#[tokio::test]
+async fn nothing_changed_is_nothing_written() {
+    let bed = Bed::new().await;
+    bed.documents.create(DB, "app", application("app")).await.unwrap();
+    let before = bed.store.end().await.unwrap();
+    bed.documents.edit(DB, "app", set("theirs", json!({"deep": [1]}))).await.unwrap();
+    let nothing: Edit = (DB, "app".into(), Box::new(|_| {}));
+    assert_eq!(bed.documents.edit_many(vec![nothing]).await, Ok(0));
+    assert_eq!(bed.store.end().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn subscribers_hear_of_ours_and_of_others() {
+    let bed = Bed::new().await;
+    let mut changes = bed.documents.subscribe();
+    bed.documents.create(DB, "ours", application("ours")).await.unwrap();
+    bed.others_set("other", "x", json!(1)).await;
+    bed.catch_up().await;
+    let mut heard = Vec::new();
+    while let Ok(changed) = changes.try_recv() {
+        heard.push(changed.name.to_string());
+    }
+    assert_eq!(heard, ["ours", "other"], "each once, though the feed tells of ours too");
+}
+
+#[tokio::test]
+async fn a_bulk_takes_what_others_changed_into_account() {
+    let bed = Bed::new().await;
+    for name in ["a", "b", "c"] {
+        bed.documents.create(DB, name, application(name)).await.unwrap();
+    }
+    bed.others_set("b", "other", json!(1)).await;
+    let edit = |name: &str| -> Edit {
+        let usage = |body: &mut Body| {
+            body.insert("usage".into(), 7.into());
+        };
+        (DB, name.into(), Box::new(usage))
+    };
+    assert_eq!(bed.documents.edit_many(["a", "b", "gone", "c"].map(edit).into()).await, Ok(3));
+    let b = bed.documents.body(DB, "b").unwrap();
+    assert_eq!((&b["usage"], &b["other"]), (&json!(7), &json!(1)));
+}
+
+#[tokio::test]
+async fn everything_is_read_again_when_the_feed_is_lost() {
+    let bed = Bed::new().await;
+    for name in ["kept", "gone"] {
+        bed.documents.create(DB, name, application(name)).await.unwrap();
+    }
+    bed.catch_up().await;
+    bed.others_set("new", "x", json!(1)).await;
+    let rev = bed.store.read(DB, "gone").await.unwrap().unwrap().rev;
+    bed.store.write(vec![Write { database: DB, id: "gone".into(), expected: Some(rev), body: None }]).await.unwrap();
+    *bed.documents.cursor.lock() = Cursor("lost".into());
+    bed.catch_up().await;
+    assert_eq!(bed.documents.names(DB), ["kept", "new"]);
+}
