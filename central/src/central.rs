@@ -49,7 +49,8 @@ impl Central {
         let store: Arc<dyn StateStore> = Arc::new(Sqlite::open(&directory.join("state.db"))?);
         seed::fill(&*store, config.profile).await?;
         let documents = Documents::open(store).await?;
-        let (series, ledger) = series::open(directory, &config.series)?;
+        let series = series::open(directory, &config.series)?;
+        let ledger = Ledger::open(directory, &config.accounting)?;
         let central = Self {
             fleet: Arc::new(Fleet::new(config.quiet_after)),
             groups: Arc::new(Groups::new(&documents)),

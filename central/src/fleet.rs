@@ -93,8 +93,6 @@ pub enum Heard {
     Again,
     /// It is new.
     News {
-        /// `report.at` by our clock.
-        at: f64,
         /// Its containers that no report before had, or that came from another host.
         appeared: Vec<Arc<str>>,
     },
@@ -121,15 +119,14 @@ impl Fleet {
         }
         let skew = sent_at - wall;
         let is_newest = host.hear(report, skew, now, wall);
-        let at = (report.at - skew).min(wall);
         if !is_newest {
-            return Ok(Heard::News { at, appeared: Vec::new() });
+            return Ok(Heard::News { appeared: Vec::new() });
         }
         let name: Arc<str> = report.host.as_str().into();
         let names = inner.hosts.get(&name).map(|host| host.containers.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
         let quiet = |host: &str| inner.hosts.get(host).is_none_or(|host| host.is_quiet(now, self.quiet_after));
         let appeared = inner.claims.update(&name, &names, quiet);
-        Ok(Heard::News { at, appeared })
+        Ok(Heard::News { appeared })
     }
 
     /// Refuses an agent whose host name another one reports with.

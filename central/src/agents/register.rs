@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use headroom_model::documents::limits::{Limits, ResourceLimits};
 use headroom_model::documents::structure::Amounts;
-use headroom_model::limit::Limit;
 use headroom_model::number;
 use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::profile::Profile;
@@ -148,6 +147,7 @@ fn limits_document(profile: Profile, container: &ContainerReport) -> Body {
 mod tests {
     use headroom_model::accounting::Areas;
     use headroom_model::documents::by_resource::ByResource;
+    use headroom_model::limit::Limit;
     use headroom_model::wire::{GuardState, HostResource, ResourceReport, Seed, SeedResource};
 
     use super::*;

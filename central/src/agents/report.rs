@@ -34,10 +34,12 @@ pub(super) async fn take(
         let message = format!("the token of {:?} is not good for host {:?}", caller.name(), report.host);
         return Err(Answer::new(StatusCode::FORBIDDEN, message));
     }
+    central.fleet.may_speak_for(&report.host, &report.instance)?;
     let now = wall();
-    if let Heard::News { at, appeared } = central.fleet.receive(&report, sent.sent_at, now)? {
-        // Amounts first: they are lost if they are not taken now, documents are not.
-        central.ledger.receive(&report, at, |container| central.groups.of(container));
+    // By our clock. Amounts first, which count once however often they come: after an error the report comes again, whole.
+    let at = (report.at - (sent.sent_at - now)).min(now);
+    central.ledger.receive(&report, at, |container| central.groups.of(container)).await?;
+    if let Heard::News { appeared } = central.fleet.receive(&report, sent.sent_at, now)? {
         central.audit.decided(&report.host, at - report.at, &report.decisions);
         if !appeared.is_empty() {
             register::containers(&central, &report, &appeared).await?;

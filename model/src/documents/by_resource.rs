@@ -8,12 +8,19 @@ use super::Rest;
 use crate::resource::{PerResource, Resource};
 
 /// An entry for each resource that has one. What is no resource (`disk`, `disks`) stays in `rest`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ByResource<T> {
     /// The entries.
     pub known: PerResource<Option<T>>,
     /// Everything else, as it is.
     pub rest: Rest,
+}
+
+/// No entries, whatever they would be of.
+impl<T> Default for ByResource<T> {
+    fn default() -> Self {
+        Self { known: PerResource::from_fn(|_| None), rest: Rest::new() }
+    }
 }
 
 impl<T: Serialize> Serialize for ByResource<T> {
