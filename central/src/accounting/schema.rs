@@ -1,0 +1,110 @@
+//! The file: what is in it, and how it is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headroom_model::accounting::Areas;
+use headroom_model::resource::Resource;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+use super::spread::{FINE, Part};
+use super::state::Holder;
+use crate::refeeder::Owners;
+
+/// Bumped when older programs must not write the file any more.
+const VERSION: i64 = 1;
+
+/// `accounts`: whom amounts are for; an empty application or user is none. `fine` and `hours`: amounts by the time they fell into (seconds
+/// since the epoch), in unit x seconds. `hosts`: counters as they were last counted, with what is not filed yet ([`super::codec`]).
+const TABLES: &str = "
+    CREATE TABLE accounts (id INTEGER PRIMARY KEY, structure TEXT NOT NULL, host TEXT NOT NULL, application TEXT NOT NULL,
+        user TEXT NOT NULL, UNIQUE (structure, host, application, user));
+    CREATE INDEX by_application ON accounts (application) WHERE application <> '';
+    CREATE INDEX by_user ON accounts (user) WHERE user <> '';
+    CREATE TABLE fine (start INTEGER NOT NULL, account INTEGER NOT NULL, resource INTEGER NOT NULL, used REAL NOT NULL,
+        allocated REAL NOT NULL, reserved REAL NOT NULL, PRIMARY KEY (start, account, resource)) WITHOUT ROWID;
+    CREATE TABLE hours (start INTEGER NOT NULL, account INTEGER NOT NULL, resource INTEGER NOT NULL, used REAL NOT NULL,
+        allocated REAL NOT NULL, reserved REAL NOT NULL, PRIMARY KEY (start, account, resource)) WITHOUT ROWID;
+    CREATE TABLE hosts (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, state BLOB NOT NULL);
+";
+
+/// Opens the file for the one who writes it; makes it where there is none. Errors are for people.
+pub(super) fn writable(path: &Path) -> Result<Connection, String> {
+    let open = || -> rusqlite::Result<Connection> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // What is answered survives a power cut.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -4096)?;
+        // States are written again and again: the more of it that is only in the log, the less is written twice.
+        connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        connection.pragma_update(None, "journal_size_limit", 32 << 20)?;
+        let transaction = connection.transaction()?;
+        if version(&transaction)? == 0 {
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        transaction.commit()?;
+        Ok(connection)
+    };
+    let connection = open().map_err(|e| e.to_string())?;
+    match version(&connection).map_err(|e| e.to_string())? {
+        VERSION => Ok(connection),
+        other => Err(format!("it is of version {other}, this program knows {VERSION}")),
+    }
+}
+
+/// Opens the file for one who reads.
+pub(super) fn readable(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "cache_size", -2048)?;
+    Ok(connection)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The number of a holder's account on a host, old or new.
+pub(super) fn account(connection: &Connection, host: &str, holder: &Holder) -> rusqlite::Result<u32> {
+    let (application, user) = (text(holder.owners.application.as_ref()), text(holder.owners.user.as_ref()));
+    let of = params![&*holder.structure, host, application, user];
+    let mut find = connection
+        .prepare_cached("SELECT id FROM accounts WHERE structure = ?1 AND host = ?2 AND application = ?3 AND user = ?4")?;
+    if let Some(id) = find.query_row(of, |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    let mut insert = connection
+        .prepare_cached("INSERT INTO accounts (structure, host, application, user) VALUES (?1, ?2, ?3, ?4) RETURNING id")?;
+    insert.query_row(of, |row| row.get(0))
+}
+
+fn text(name: Option<&Arc<str>>) -> &str {
+    name.map_or("", |name| name)
+}
+
+/// Whom an account is for.
+pub(super) fn holder(connection: &Connection, account: u32) -> rusqlite::Result<Option<Holder>> {
+    let mut find = connection.prepare_cached("SELECT structure, application, user FROM accounts WHERE id = ?1")?;
+    let name = |text: String| (!text.is_empty()).then(|| text.into());
+    find.query_row([account], |row| {
+        let owners = Owners { application: name(row.get(1)?), user: name(row.get(2)?) };
+        Ok(Holder { structure: row.get::<_, String>(0)?.into(), owners })
+    })
+    .optional()
+}
+
+/// Adds an amount to what is filed.
+pub(super) fn file(connection: &Connection, account: u32, resource: Resource, part: &Part) -> rusqlite::Result<()> {
+    let Part { start, length, areas: Areas { used, allocated, reserved } } = *part;
+    let table = if length == FINE { "fine" } else { "hours" };
+    let sql = format!(
+        "INSERT INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET used = used + excluded.used, \
+         allocated = allocated + excluded.allocated, reserved = reserved + excluded.reserved"
+    );
+    connection.prepare_cached(&sql)?.execute(params![start, account, resource as u8, used, allocated, reserved])?;
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! The last minute of each owner, packed, in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::cells::Cells;
+use super::packing::Packer;
+use super::{Owner, Sample};
+
+/// In how many turns all owners are written down.
+pub(super) const TURNS: u8 = 60;
+
+/// An owner without a sample for so many of its turns is forgotten here.
+const IDLE_TURNS: u8 = 10;
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    slots: HashMap<Owner, Slot>,
+    next_turn: u8,
+    lost: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// Its number in the file, once it is known.
+    id: Option<u32>,
+    turn: u8,
+    idle: u8,
+    packer: Packer,
+    /// What is being written, or could not be.
+    sealed: Option<Chunk>,
+}
+
+/// Rows of one owner, packed.
+#[derive(Clone, Debug)]
+pub(super) struct Chunk {
+    /// The first row's time in ms.
+    pub(super) first: i64,
+    rows: u32,
+    /// See [`super::packing`].
+    pub(super) bytes: Arc<[u8]>,
+}
+
+/// A chunk to be written.
+#[derive(Debug)]
+pub(super) struct Due {
+    pub(super) owner: Owner,
+    pub(super) id: Option<u32>,
+    pub(super) chunk: Chunk,
+}
+
+impl Buffer {
+    /// Takes samples in, all of a time in ms.
+    pub(super) fn append(&mut self, at: i64, samples: &[Sample]) {
+        for sample in samples {
+            let slot = match self.slots.get_mut(&sample.owner) {
+                Some(slot) => slot,
+                None => {
+                    self.next_turn = (self.next_turn + 1) % TURNS;
+                    let slot = Slot { id: None, turn: self.next_turn, idle: 0, packer: Packer::default(), sealed: None };
+                    self.slots.entry(sample.owner.clone()).or_insert(slot)
+                }
+            };
+            slot.idle = 0;
+            slot.packer.push(at, &Cells::of(&sample.values));
+        }
+    }
+
+    /// Seals what is to be written in this turn; in every turn if there is none. It stays in the answers until it is confirmed. What could
+    /// not be written a turn ago gives way: memory is bounded.
+    pub(super) fn due(&mut self, turn: Option<u8>) -> Vec<Due> {
+        let mut due = Vec::new();
+        let lost = &mut self.lost;
+        self.slots.retain(|owner, slot| {
+            if turn.is_some_and(|turn| turn != slot.turn) {
+                return true;
+            }
+            if slot.packer.is_empty() {
+                slot.idle = slot.idle.saturating_add(u8::from(turn.is_some()));
+            } else {
+                let (first, rows) = (slot.packer.first(), slot.packer.rows());
+                let chunk = Chunk { first, rows, bytes: slot.packer.take().into() };
+                *lost += slot.sealed.replace(chunk).map_or(0, |given_up| u64::from(given_up.rows));
+            }
+            due.extend(slot.sealed.iter().map(|chunk| Due { owner: owner.clone(), id: slot.id, chunk: chunk.clone() }));
+            slot.sealed.is_some() || slot.idle < IDLE_TURNS
+        });
+        // In the order of the file.
+        due.sort_by_key(|due| due.id);
+        due
+    }
+
+    /// These are written; with the numbers that their owners have in the file.
+    pub(super) fn confirm(&mut self, written: impl Iterator<Item = (Owner, u32)>) {
+        for (owner, id) in written {
+            if let Some(slot) = self.slots.get_mut(&owner) {
+                slot.id = Some(id);
+                slot.sealed = None;
+            }
+        }
+    }
+
+    /// What is not known to be written of an owner, oldest first.
+    pub(super) fn chunks(&self, owner: &Owner) -> Vec<Arc<[u8]>> {
+        let Some(slot) = self.slots.get(owner) else { return Vec::new() };
+        let sealed = slot.sealed.iter().map(|chunk| Arc::clone(&chunk.bytes));
+        sealed.chain((!slot.packer.is_empty()).then(|| slot.packer.bytes().into())).collect()
+    }
+
+    /// How many rows could not be written and were given up since this was last asked.
+    pub(super) fn lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_model::resource::Resource;
+
+    use super::*;
+    use crate::series::{Field, Kind, Metric};
+
+    fn sample(name: &str, usage: f64) -> Sample {
+        let owner = Owner { kind: Kind::Structure, name: name.into() };
+        Sample { owner, values: vec![(Metric::of(Resource::Cpu, Field::Usage), usage)] }
+    }
+
+    #[test]
+    fn owners_are_written_in_turns_and_stay_in_answers_until_then() {
+        let mut buffer = Buffer::default();
+        let samples: Vec<Sample> = (0..120).map(|n| sample(&format!("cont{n}"), 1.0)).collect();
+        buffer.append(1000, &samples);
+        let all: usize = (0..TURNS).map(|turn| buffer.due(Some(turn)).len()).sum();
+        assert_eq!(all, 120);
+        assert_eq!(buffer.due(Some(3)).len(), 2, "not confirmed, so they are due again");
+        assert_eq!(buffer.chunks(&samples[0].owner).len(), 1);
+        buffer.confirm(samples.iter().map(|s| (s.owner.clone(), 7)));
+        assert_eq!(buffer.due(None).len(), 0);
+        assert_eq!(buffer.chunks(&samples[0].owner).len(), 0);
+        assert_eq!(buffer.lost(), 0);
+        buffer.append(2000, &samples[..1]);
+        assert_eq!(buffer.due(None).iter().map(|due| due.id).collect::<Vec<_>>(), [Some(7)]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_bounded_and_counted() {
+        let mut buffer = Buffer::default();
+        for minute in 0..5 {
+            buffer.append(minute * 60_000, &[sample("a", 1.0), sample("a", 2.0)]);
+            assert_eq!(buffer.due(None).len(), 1);
+        }
+        assert_eq!(buffer.lost(), 8);
+        assert_eq!(buffer.chunks(&sample("a", 0.0).owner).len(), 1);
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten() {
+        let mut buffer = Buffer::default();
+        buffer.append(0, &[sample("a", 1.0)]);
+        for _ in 0..=IDLE_TURNS {
+            let due = buffer.due(Some(1));
+            buffer.confirm(due.into_iter().map(|due| (due.owner, 1)));
+        }
+        assert!(buffer.slots.is_empty());
+    }
+}
