@@ -126,9 +126,7 @@ impl Asker {
     fn report(&self, state: &mut State, sets: &[Value]) -> Answer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         state.sequence += 1;
-        let container = |(name, container): (&String, &Container)| {
-            json!({"name": name, "engine": "lxc", "incarnation": "1", "guard": container.guard, "resources": container.resources})
-        };
+        let container = |(name, container): (&String, &Container)| json!({"name": name, "engine": "lxc", "incarnation": "1", "guard": container.guard, "resources": container.resources});
         let containers: Vec<Value> = state.containers.iter().map(container).collect();
         let report = json!({"host": state.host, "instance": format!("of-{}", state.host), "started_at": 1, "sequence": state.sequence,
             "at": now, "sent_at": now, "version": "0.1.0", "status": state.status, "containers": containers, "decisions": [],

@@ -111,7 +111,12 @@ fn what_is_said_to_be_no_json_is_not_taken() {
     }
     assert_eq!(server.everything(), before);
     let path = "/rule/CpuRescaleUp/amount";
-    for header in ["Content-Type: application/json; charset=utf-8", "Content-Type: APPLICATION/JSON", "Content-Type: application/vnd.x+json", "X: y"] {
+    for header in [
+        "Content-Type: application/json; charset=utf-8",
+        "Content-Type: APPLICATION/JSON",
+        "Content-Type: application/vnd.x+json",
+        "X: y",
+    ] {
         server.send("PUT", path, &[header], r#"{"value": 80}"#).is_done(header);
     }
 }

@@ -59,7 +59,9 @@ fn policies_by_direction() {
     }
     assert_eq!(server.shows("/rule/CpuRescaleUp")["factor"], 2, "multiplicative needs one, and there was none");
     let down = |key: &str| server.shows("/rule/CpuRescaleDown")[key].clone();
-    for (policy, amount) in [("amount", json!(-75)), ("proportional", json!(75)), ("multiplicative", json!(75)), ("fit_to_usage", json!(75))] {
+    for (policy, amount) in
+        [("amount", json!(-75)), ("proportional", json!(75)), ("multiplicative", json!(75)), ("fit_to_usage", json!(75))]
+    {
         server.changes("/rule/CpuRescaleDown/policy", &json!({"value": policy}));
         assert_eq!((down("rescale_policy"), down("amount")), (json!(policy), amount), "{policy}");
     }
@@ -95,7 +97,13 @@ fn events_that_are_required() {
         ("PUT", path, json!({"value": -1, "event_type": "up"}), 400, "value is -1; expected a whole number, 0 or more"),
         ("PUT", path, json!({"value": 1.5, "event_type": "up"}), 400, "expected a whole number"),
         ("PUT", path, json!({"value": "many", "event_type": "up"}), 400, "expected a whole number"),
-        ("PUT", path, json!({"value": 4, "event_type": "sideways"}), 400, "event_type is \"sideways\"; expected \"up\" or \"down\""),
+        (
+            "PUT",
+            path,
+            json!({"value": 4, "event_type": "sideways"}),
+            400,
+            "event_type is \"sideways\"; expected \"up\" or \"down\"",
+        ),
         ("PUT", path, json!({"value": 4, "event_type": 1}), 400, "event_type is 1; expected a text"),
         ("PUT", path, json!({"value": 4}), 400, "\"event_type\" is missing"),
         ("PUT", path, json!({"event_type": "up"}), 400, "\"value\" is missing"),
@@ -131,7 +139,13 @@ fn older_spellings_and_rules_that_do_not_work() {
     let server = Server::with(&json!({"rules": [{"name": "M", "resource": "cpu", "generates": "requests", "active": true,
         "rule": {">=": [{"var": "events.scale.up"}, 1]}, "rescale_type": "up", "rescale_policy": "multiplicative", "factor": 1.5,
         "events_to_remove": 1}]}));
-    server.refuses(&[("PUT", "/rule/M/policy", json!({"value": "amount"}), 400, "\"M\" would not work any more: amount is missing")]);
+    server.refuses(&[(
+        "PUT",
+        "/rule/M/policy",
+        json!({"value": "amount"}),
+        400,
+        "\"M\" would not work any more: amount is missing",
+    )]);
     server.changes("/rule/M/amount", &json!({"value": 5}));
     server.changes("/rule/M/policy", &json!({"value": "amount"}));
 }

@@ -31,7 +31,12 @@ fn a_setting_as_number_text_flag_or_list() {
         ("guardian", "STRUCTURE_GUARDED", json!("application"), json!("application")),
         ("scaler", "REQUEST_TIMEOUT", json!("90"), json!(90)),
         ("refeeder", "WINDOW_DELAY", json!("0"), json!(0)),
-        ("structures_snapshoter", "STRUCTURES_PERSISTED", json!(["container", "application"]), json!(["container", "application"])),
+        (
+            "structures_snapshoter",
+            "STRUCTURES_PERSISTED",
+            json!(["container", "application"]),
+            json!(["container", "application"]),
+        ),
         ("database_snapshoter", "FIELDS_PERSISTED", json!(["max"]), json!(["max"])),
         // Nobody knows these: they are kept.
         ("guardian", "MY_OWN", json!("12"), json!(12)),
