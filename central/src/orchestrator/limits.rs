@@ -83,6 +83,9 @@ async fn edit(
     let amounts = structure.get("resources").and_then(|resources| resources.get(resource));
     let max = amounts.and_then(|amounts| amounts.get("max")).and_then(lenient).unwrap_or(f64::INFINITY);
     let is_known = amounts.is_some() && resource.parse::<Resource>().is_ok();
+    if !is_known && !documents.has(Database::Limits, name) {
+        return Err(no_resource(name, resource));
+    }
     let set = |body: &mut Body| {
         let resources = object(body, "resources")?;
         if !is_known && !resources.contains_key(resource) {

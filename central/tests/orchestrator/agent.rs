@@ -108,7 +108,10 @@ impl Asker {
             revision = orders["revision"].as_str().unwrap().to_owned();
             let mut state = state.lock().unwrap();
             let mut answers = Vec::new();
-            for set in orders["sets"].as_array().into_iter().flatten().filter(|set| !done.contains(&set["id"])) {
+            for set in orders["sets"].as_array().into_iter().flatten() {
+                if done.contains(&set["id"]) {
+                    continue;
+                }
                 let text = |key: &str| set[key].as_str().unwrap().to_owned();
                 let error = state.fails.clone();
                 if error.is_none() {
@@ -129,9 +132,9 @@ impl Asker {
         let container = |(name, container): (&String, &Container)| json!({"name": name, "engine": "lxc", "incarnation": "1", "guard": container.guard, "resources": container.resources});
         let containers: Vec<Value> = state.containers.iter().map(container).collect();
         let report = json!({"host": state.host, "instance": format!("of-{}", state.host), "started_at": 1, "sequence": state.sequence,
-            "at": now, "sent_at": now, "version": "0.1.0", "status": state.status, "containers": containers, "decisions": [],
+            "at": now, "version": "0.1.0", "status": state.status, "containers": containers, "decisions": [],
             "sets": sets});
-        self.send("POST", "/agent/report", &report.to_string())
+        self.send("POST", &format!("/agent/report?sent_at={now}"), &report.to_string())
     }
 
     fn send(&self, method: &str, path: &str, body: &str) -> Answer {

@@ -178,7 +178,8 @@ fn other_methods_and_other_paths_are_refused() {
         assert!(answer.head.to_lowercase().contains("\r\nallow: "), "{answer:?}");
         assert_eq!(answer.error(405), format!("{method} is not for {path:?}"));
     }
-    for path in ["/", "/structures", "/service/guardian/ACTIVE/x", "/structure//guard", "/rule/a/b/c", "/user/clusters/a/b/c"] {
+    for path in ["/", "/structures", "/service/guardian/ACTIVE/x", "/structure/a/b/c/d/e", "/rule/a/b/c", "/user/clusters/a/b/c"]
+    {
         let message = server.get(path).error(404);
         assert!(message.contains("there is no path"), "{path}: {message}");
     }

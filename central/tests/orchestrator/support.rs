@@ -239,12 +239,3 @@ pub(crate) fn encoded(name: &str) -> String {
         })
         .collect()
 }
-
-/// Waits for something that comes by itself within seconds.
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while !is_so() {
-        assert!(std::time::Instant::now() < until, "{what}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
