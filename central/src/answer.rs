@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -92,14 +92,4 @@ pub fn json(status: StatusCode, document: &impl Serialize) -> Response {
 /// A change that was made, durably: 201, and the body `201`.
 pub fn done() -> Response {
     json(StatusCode::CREATED, &201)
-}
-
-/// For paths that nobody has.
-pub async fn no_path(uri: Uri) -> Answer {
-    Answer::missing(format!("there is no path {:?}", uri.path()))
-}
-
-/// For paths that somebody has, but not with this method.
-pub async fn wrong_method(method: Method, uri: Uri) -> Answer {
-    Answer::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for {:?}", uri.path()))
 }

@@ -27,7 +27,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
 
-use crate::answer::{Answer, wrong_method};
+use crate::answer::Answer;
 use crate::central::Central;
 
 /// A longer body is refused with 413.
@@ -41,10 +41,7 @@ pub fn router() -> Router<Central> {
         router.route(path, method.clone()).route(&format!("{path}/"), method)
     };
     let routes = of_services().into_iter().chain(of_rules()).chain(of_structures()).chain(of_subscriptions()).chain(of_users());
-    routes
-        .fold(Router::new(), with_and_without_slash)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+    routes.fold(Router::new(), with_and_without_slash).layer(DefaultBodyLimit::max(LONGEST_BODY))
 }
 
 type Routes = Vec<(&'static str, MethodRouter<Central>)>;

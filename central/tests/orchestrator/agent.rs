@@ -105,7 +105,7 @@ impl Asker {
                 continue;
             }
             let orders = answer.json();
-            revision = orders["revision"].as_str().unwrap().to_owned();
+            orders["revision"].as_str().unwrap().clone_into(&mut revision);
             let mut state = state.lock().unwrap();
             let mut answers = Vec::new();
             for set in orders["sets"].as_array().into_iter().flatten() {

@@ -4,6 +4,7 @@
 
 mod agent;
 mod applications;
+mod away;
 mod bodies;
 mod containers;
 mod hosts;

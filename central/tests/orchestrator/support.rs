@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -67,9 +68,8 @@ impl Server {
     }
 
     fn on(directory: tempfile::TempDir, documents: &Value) -> Self {
-        let mut config = Config::default();
-        config.listen = "127.0.0.1:0".parse().unwrap();
-        config.state_dir = directory.path().to_owned();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = Config { listen, state_dir: directory.path().to_owned(), ..Config::default() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (listener, central) = runtime.block_on(async {
             let store = Sqlite::open(&directory.path().join("state.db")).unwrap();
@@ -99,6 +99,10 @@ impl Server {
     pub(crate) fn restart(mut self) -> Self {
         self.end();
         Self::on(self.directory.take().unwrap(), &json!({}))
+    }
+
+    pub(crate) fn state_dir(&self) -> &Path {
+        self.directory.as_ref().unwrap().path()
     }
 
     fn end(&mut self) {
