@@ -95,7 +95,11 @@ impl Bill {
         }
         let resources = amounts(&sums, prices);
         let costs: Vec<Cost> = resources.values().filter_map(|amounts| amounts.cost).collect();
-        let sum = |a: Cost, b: &Cost| Cost { used: a.used + b.used, allocated: a.allocated + b.allocated, reserved: a.reserved + b.reserved };
+        let sum = |a: Cost, b: &Cost| Cost {
+            used: a.used + b.used,
+            allocated: a.allocated + b.allocated,
+            reserved: a.reserved + b.reserved,
+        };
         let has_prices = prices.core_hour.is_some() || prices.gib_hour.is_some();
         Self {
             from: wanted.from,
@@ -138,8 +142,21 @@ impl Amounts {
 
 /// The head of the CSV.
 const HEAD: [&str; 15] = [
-    "structure", "host", "application", "user", "resource", "unit", "used", "allocated", "reserved", "utilization", "fixed_utilization",
-    "cost_used", "cost_allocated", "cost_reserved", "currency",
+    "structure",
+    "host",
+    "application",
+    "user",
+    "resource",
+    "unit",
+    "used",
+    "allocated",
+    "reserved",
+    "utilization",
+    "fixed_utilization",
+    "cost_used",
+    "cost_allocated",
+    "cost_reserved",
+    "currency",
 ];
 
 /// A row a container, whom it belonged to, and resource.
@@ -206,7 +223,8 @@ mod tests {
 
     #[test]
     fn a_core_for_an_hour_and_a_gib_for_an_hour() {
-        let lines = [line("a", Resource::Cpu, 360_000.0), line("a", Resource::Mem, 1024.0 * 3600.0), line("b", Resource::Cpu, 360_000.0)];
+        let lines =
+            [line("a", Resource::Cpu, 360_000.0), line("a", Resource::Mem, 1024.0 * 3600.0), line("b", Resource::Cpu, 360_000.0)];
         let wanted = Wanted { to: 7200.0, ..Wanted::default() };
         let bill = Bill::of(&lines, &wanted, &prices(), true);
         assert_eq!((bill.resources["cpu"].used, bill.resources["cpu"].unit.as_str()), (200.0, "share-hours"));

@@ -30,8 +30,10 @@ pub(super) fn encode(host: &Host) -> Vec<u8> {
         for container in &process.containers {
             out.extend(container.account.to_le_bytes());
             out.extend(container.incarnation.to_le_bytes());
-            out.extend(container.at.to_le_bytes());
-            count(&mut out, container.areas.len());
+            // 0 but for a container that has gone.
+            out.extend(age(process.at - container.at).to_le_bytes());
+            out.extend(container.total.unwrap_or(f64::NAN).to_le_bytes());
+            out.push(u8::try_from(container.areas.len()).unwrap_or(u8::MAX));
             container.areas.iter().for_each(|(resource, areas)| amounts(&mut out, *resource, areas));
         }
     }
@@ -58,13 +60,21 @@ pub(super) fn decode(bytes: &[u8], mut holder: impl FnMut(u32) -> Option<Holder>
         let mut containers = Vec::new();
         for _ in 0..bytes.count()? {
             let account = bytes.count()?;
-            let (incarnation, at) = (u64::from_le_bytes(bytes.take()?), bytes.number()?);
-            let areas = (0..bytes.count()?).map(|_| bytes.amounts()).collect::<Option<_>>()?;
-            containers.push(Counted { holder: holder(account)?, incarnation, account, at, areas });
+            let incarnation = u64::from_le_bytes(bytes.take()?);
+            let at = at - f64::from(f32::from_le_bytes(bytes.take()?));
+            let total = Some(bytes.number()?).filter(|total| !total.is_nan());
+            let [count] = bytes.take()?;
+            let areas = (0..count).map(|_| bytes.amounts()).collect::<Option<_>>()?;
+            containers.push(Counted { holder: holder(account)?, incarnation, account, at, total, areas });
         }
         processes.push(Process { instance, started_at, next, at, containers });
     }
     bytes.0.is_empty().then_some(Host { open_from, until, open, processes })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a fraction of a millisecond in an hour")]
+fn age(seconds: f64) -> f32 {
+    seconds as f32
 }
 
 fn count(out: &mut Vec<u8>, count: usize) {
@@ -120,9 +130,11 @@ mod tests {
             incarnation: u64::MAX - u64::from(account),
             account,
             at: 1_700_000_000.25,
+            total: (account == 1).then_some(1e9),
             areas: vec![(Resource::Cpu, areas), (Resource::Mem, areas)],
         };
-        let process = |containers: Vec<Counted>| Process { instance: 7, started_at: 1.0, next: 3, at: 2.0, containers };
+        let process =
+            |containers: Vec<Counted>| Process { instance: 7, started_at: 1.0, next: 3, at: 1_700_000_004.5, containers };
         Host {
             open_from: 1_700_000_100,
             until: 1_700_000_123.0,

@@ -2,7 +2,8 @@
 //!
 //! Pure: reports go in, amounts by account and time come out. An agent's process is told by its instance and start. Of a process's reports those that
 //! are not newer than the last one count for nothing. Amounts of a container grow from what they were in the process's report before; they begin
-//! at 0 with a new process, a new incarnation, or when one of them went down (the agent had lost sight of the container).
+//! at 0 with a new process, a new incarnation, or when one of them went down (the agent had lost sight of the container). CPU time that was used is
+//! the growth of the kernel's own count, where that is reported and was known before: it goes on while no agent runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub(super) struct Counts {
 pub(super) struct Count {
     pub(super) holder: Holder,
     pub(super) incarnation: u64,
+    /// The kernel's count of its CPU time, in share-seconds.
+    pub(super) total: Option<f64>,
     pub(super) areas: Vec<(Resource, Areas)>,
 }
 
@@ -64,6 +67,7 @@ impl Counts {
         let count = |container: &ContainerReport| Count {
             holder: Holder { structure: container.name.as_str().into(), owners: owners(&container.name) },
             incarnation: hash(&container.incarnation),
+            total: container.cpu_total.filter(|total| total.is_finite()),
             areas: container.resources.known.present().map(|(r, report)| (r, report.areas)).filter(|(_, a)| finite(a)).collect(),
         };
         Self {
@@ -116,6 +120,7 @@ pub(super) struct Counted {
     /// Its account: the number that the holder has in the file.
     pub(super) account: u32,
     pub(super) at: f64,
+    pub(super) total: Option<f64>,
     pub(super) areas: Vec<(Resource, Areas)>,
 }
 
@@ -130,7 +135,11 @@ pub(super) struct Filed {
 impl Host {
     /// Takes a report's counters in. `account` gives the number of a holder. `None`: it was counted before, or is of a process too old to tell.
     /// After an error the host is not as it was.
-    pub(super) fn count<E>(&mut self, counts: Counts, account: impl Fn(&Holder) -> Result<u32, E>) -> Result<Option<Vec<Filed>>, E> {
+    pub(super) fn count<E>(
+        &mut self,
+        counts: Counts,
+        account: impl Fn(&Holder) -> Result<u32, E>,
+    ) -> Result<Option<Vec<Filed>>, E> {
         let Some(place) = self.process(&counts) else { return Ok(None) };
         let mut process = std::mem::take(&mut self.processes[place]);
         // Where counters began that were not seen before: with the process, though not while another one counted.
@@ -145,17 +154,22 @@ impl Host {
                 Some(before) if before.holder == count.holder => (before.holder.clone(), before.account),
                 _ => (count.holder.clone(), account(&count.holder)?),
             };
-            let base = before.filter(|before| before.incarnation == count.incarnation && !went_down(&before.areas, &count.areas));
+            let of_same = before.filter(|before| before.incarnation == count.incarnation);
+            let total = self.total_before(&holder.structure, count.incarnation, of_same.as_ref());
+            let base = of_same.filter(|before| !went_down(&before.areas, &count.areas));
             let from = base.as_ref().map_or(began, |base| base.at).min(counts.at);
             for (resource, areas) in &count.areas {
                 let was = base.iter().flat_map(|base| &base.areas).find(|(of, _)| of == resource);
-                let grown = less(*areas, was.map_or_else(Areas::default, |(_, was)| *was));
-                if grown != Areas::default() {
-                    self.file(number, *resource, &spread(grown, from, counts.at), &mut filed);
+                let mut grown = less(*areas, was.map_or_else(Areas::default, |(_, was)| *was));
+                if let (Resource::Cpu, Some((was, since)), Some(is)) = (resource, total, count.total) {
+                    let used = Areas { used: (is - was).max(0.0), ..Areas::default() };
+                    grown.used = 0.0;
+                    self.file(number, *resource, used, (since.min(counts.at), counts.at), &mut filed);
                 }
+                self.file(number, *resource, grown, (from, counts.at), &mut filed);
             }
-            let Count { incarnation, areas, .. } = count;
-            process.containers.push(Counted { holder, incarnation, account: number, at: counts.at, areas });
+            let Count { incarnation, total, areas, .. } = count;
+            process.containers.push(Counted { holder, incarnation, account: number, at: counts.at, total, areas });
         }
         process.containers.extend(known.into_values().filter(|gone| counts.at - gone.at < ABSENT));
         (process.next, process.at) = (counts.sequence.saturating_add(1), counts.at);
@@ -201,14 +215,28 @@ impl Host {
         std::mem::take(&mut self.open).into_iter().map(filed).collect()
     }
 
-    fn file(&mut self, account: u32, resource: Resource, parts: &[Part], filed: &mut Vec<Filed>) {
-        for part in parts {
+    /// Adds what grew over a time to what is open or filed.
+    fn file(&mut self, account: u32, resource: Resource, grown: Areas, (from, to): (f64, f64), filed: &mut Vec<Filed>) {
+        if grown == Areas::default() {
+            return;
+        }
+        for part in spread(grown, from, to) {
             if part.length == FINE && part.start == self.open_from {
                 add(self.open.entry((account, resource)).or_default(), part.areas);
             } else {
-                filed.push(Filed { account, resource, part: *part });
+                filed.push(Filed { account, resource, part });
             }
         }
+    }
+
+    /// The kernel's count as it was last heard of, by whichever process, and when.
+    fn total_before(&self, structure: &str, incarnation: u64, own: Option<&Counted>) -> Option<(f64, f64)> {
+        let find = |process: &Process| {
+            let at = process.containers.binary_search_by(|c| (*c.holder.structure).cmp(structure)).ok()?;
+            process.containers.get(at).filter(|c| c.incarnation == incarnation).and_then(|c| Some((c.total?, c.at)))
+        };
+        let own = own.and_then(|c| Some((c.total?, c.at)));
+        self.processes.iter().filter_map(find).chain(own).max_by(|a, b| a.0.total_cmp(&b.0))
     }
 }
 
@@ -216,7 +244,9 @@ fn went_down(before: &[(Resource, Areas)], now: &[(Resource, Areas)]) -> bool {
     let is_less = |now: f64, before: f64| now < before * (1.0 - ROUNDING);
     before.iter().any(|(resource, was)| {
         let is = now.iter().find(|(of, _)| of == resource).map(|(_, is)| is);
-        is.is_some_and(|is| is_less(is.used, was.used) || is_less(is.allocated, was.allocated) || is_less(is.reserved, was.reserved))
+        is.is_some_and(|is| {
+            is_less(is.used, was.used) || is_less(is.allocated, was.allocated) || is_less(is.reserved, was.reserved)
+        })
     })
 }
 

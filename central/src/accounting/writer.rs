@@ -49,7 +49,8 @@ impl Writer {
         let mut hosts = BTreeMap::new();
         {
             let mut all = connection.prepare("SELECT name, state FROM hosts").map_err(|e| e.to_string())?;
-            let rows = all.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))).map_err(|e| e.to_string())?;
+            let rows =
+                all.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))).map_err(|e| e.to_string())?;
             for row in rows {
                 let (name, state) = row.map_err(|e| e.to_string())?;
                 let state = decode(&state, |account| holder(&connection, account).ok().flatten());
@@ -111,8 +112,9 @@ impl Writer {
             let was = self.hosts.insert(Arc::clone(&name), host);
             before.entry(name).or_insert(was);
         }
-        let mut write = transaction
-            .prepare_cached("INSERT INTO hosts (name, state) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET state = excluded.state")?;
+        let mut write = transaction.prepare_cached(
+            "INSERT INTO hosts (name, state) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET state = excluded.state",
+        )?;
         for name in before.keys() {
             if let Some(host) = self.hosts.get(name) {
                 write.execute(params![&**name, encode(host)])?;

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
-use super::args::{Accounting, App, Command, Decisions, Documents, Host, Made, Output, Rule, Service, Structure, Timeseries, User};
+use super::args::{
+    Accounting, App, Command, Decisions, Documents, Host, Made, Output, Rule, Service, Structure, Timeseries, User,
+};
 use super::table::Show;
 
 /// A method.
@@ -158,7 +160,8 @@ fn of_user(command: &User) -> Result<Request, Failure> {
     Ok(match command {
         User::Show { name } => show(&["user", name], Show::Users),
         User::Create { name, made } => {
-            let body = made.document(|resources| json!({ "user": { "name": name, "subtype": "user", "resources": resources } }))?;
+            let body =
+                made.document(|resources| json!({ "user": { "name": name, "subtype": "user", "resources": resources } }))?;
             put(&["user", name], Some(body))
         }
         User::Remove { name } => delete(&["user", name]),
@@ -176,9 +179,10 @@ impl Made {
         let mut resources = Map::new();
         for (resource, range) in [("cpu", &self.cpu), ("mem", &self.mem)] {
             if let Some(range) = range {
-                let (min, max) = range.split_once(':').and_then(|(min, max)| Some((min.parse::<u64>().ok()?, max.parse::<u64>().ok()?))).ok_or_else(
-                    || Failure::Usage(format!("--{resource} is {range:?}, expected MIN:MAX, two whole numbers")),
-                )?;
+                let (min, max) = range
+                    .split_once(':')
+                    .and_then(|(min, max)| Some((min.parse::<u64>().ok()?, max.parse::<u64>().ok()?)))
+                    .ok_or_else(|| Failure::Usage(format!("--{resource} is {range:?}, expected MIN:MAX, two whole numbers")))?;
                 resources.insert(resource.to_owned(), json!({ "max": max, "min": min, "guard": false, "weight": 1 }));
             }
         }
@@ -204,7 +208,8 @@ fn timeseries(asked: &Timeseries) -> Request {
 fn accounting(asked: &Accounting, output: Output) -> Request {
     let Accounting { structure, app, user, from, to } = asked;
     let format = (output == Output::Csv).then_some("csv");
-    let keys = [("structure", structure), ("app", app), ("user", user), ("from", from), ("to", to)].map(|(key, value)| (key, value.as_deref()));
+    let keys = [("structure", structure), ("app", app), ("user", user), ("from", from), ("to", to)]
+        .map(|(key, value)| (key, value.as_deref()));
     with_keys("accounting", Show::Bill, &[keys.as_slice(), &[("format", format)]].concat())
 }
 

@@ -93,7 +93,9 @@ fn short(number: f64) -> String {
 
 /// What a terminal shows and does not obey: names come from elsewhere.
 fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { '\u{fffd}' } else { c })
+        .collect()
 }
 
 fn time(value: &Value) -> String {
@@ -173,7 +175,8 @@ fn fleet(answer: &Value) -> Rows {
     let now = answer["at"].as_f64().unwrap_or_default();
     let mut rows = Vec::new();
     for host in answer["hosts"].as_array().into_iter().flatten() {
-        let state = host["quiet_since"].as_f64().map_or_else(|| "reports".to_owned(), |since| format!("quiet for {}", age(now - since)));
+        let state =
+            host["quiet_since"].as_f64().map_or_else(|| "reports".to_owned(), |since| format!("quiet for {}", age(now - since)));
         let mut row = vec![text(&host["name"]), state, text(&host["version"]), text(&host["containers"]), text(&host["guarded"])];
         for resource in ["cpu", "mem"] {
             let entry = &host["resources"][resource];
@@ -201,7 +204,9 @@ fn age(seconds: f64) -> String {
 fn series(answer: &Value) -> Rows {
     let none = Map::new();
     let metrics = answer["metrics"].as_object().unwrap_or(&none);
-    let short_name = |name: &String| ["structure.", "limit.", "conf."].iter().find_map(|of| name.strip_prefix(of)).unwrap_or(name).to_uppercase();
+    let short_name = |name: &String| {
+        ["structure.", "limit.", "conf."].iter().find_map(|of| name.strip_prefix(of)).unwrap_or(name).to_uppercase()
+    };
     let names = std::iter::once("TIME (UTC)".to_owned()).chain(metrics.keys().map(short_name)).collect();
     let row = |(at, when): (usize, &Value)| {
         std::iter::once(time(when)).chain(metrics.values().map(|values| text(&values[at]))).collect()
@@ -279,14 +284,21 @@ mod tests {
             "structure.cpu.usage": [12.345, null], "limit.cpu.upper": [175, 175] } });
         let table = render(Show::Series, &answer);
         let lines: Vec<&str> = table.lines().collect();
-        assert!(lines[0].starts_with("TIME (UTC)") && lines[0].contains("CPU.USAGE") && lines[0].contains("CPU.UPPER"), "{table}");
-        assert!(lines[1].starts_with("2025-11-22 08:15:00") && lines[1].contains("12.35") || lines[1].contains("12.34"), "{table}");
+        assert!(
+            lines[0].starts_with("TIME (UTC)") && lines[0].contains("CPU.USAGE") && lines[0].contains("CPU.UPPER"),
+            "{table}"
+        );
+        assert!(
+            lines[1].starts_with("2025-11-22 08:15:00") && lines[1].contains("12.35") || lines[1].contains("12.34"),
+            "{table}"
+        );
         assert!(lines[2].contains("08:15:05") && lines[2].split_whitespace().any(|cell| cell == "-"), "{table}");
     }
 
     #[test]
     fn every_kind_has_a_table() {
-        let service = json!({ "name": "guardian", "heartbeat": "", "config": { "ACTIVE": true, "GUARDABLE_RESOURCES": ["cpu", "mem"] } });
+        let service =
+            json!({ "name": "guardian", "heartbeat": "", "config": { "ACTIVE": true, "GUARDABLE_RESOURCES": ["cpu", "mem"] } });
         assert!(render(Show::Services, &service).contains("cpu,mem"));
         let rule = json!({ "name": "CpuRescaleUp", "resource": "cpu", "rescale_by": "amount", "amount": 75, "active": true });
         assert!(render(Show::Rules, &json!([rule])).contains("75"));
@@ -303,8 +315,12 @@ mod tests {
         let table = render(Show::Bill, &bill);
         assert_eq!(table.lines().count(), 4, "{table}");
         assert!(table.contains("IF RESERVED (EUR)") && table.lines().last().unwrap().starts_with("bill"), "{table}");
-        let decided = json!({ "action": "CpuRescaleUp", "from": { "at": 200.0 }, "to": "unlimited", "outcome": "applied", "why": "w" });
-        let table = render(Show::Decisions, &json!([{ "at": 0, "who": "agent", "what": decided }, { "at": 0, "who": "ann", "what": "guard" }]));
+        let decided =
+            json!({ "action": "CpuRescaleUp", "from": { "at": 200.0 }, "to": "unlimited", "outcome": "applied", "why": "w" });
+        let table = render(
+            Show::Decisions,
+            &json!([{ "at": 0, "who": "agent", "what": decided }, { "at": 0, "who": "ann", "what": "guard" }]),
+        );
         assert!(table.contains("CpuRescaleUp 200 -> none, applied: w") && table.contains("guard"), "{table}");
     }
 

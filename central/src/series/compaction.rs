@@ -51,10 +51,14 @@ pub(super) fn packed_until(connection: &Connection, now: i64) -> rusqlite::Resul
     Ok((done(connection, now)? + 1) * 60 - SPAN)
 }
 
-/// The last hour that is packed. One that is not over yet is not: the clock was set back.
+/// The last hour that is packed. One that is not over yet is not: the clock was set back, and the hours from now on are to be packed again.
 fn done(connection: &Connection, now: i64) -> rusqlite::Result<i64> {
     let done: i64 = connection.prepare_cached("SELECT done FROM progress")?.query_row([], |row| row.get(0))?;
-    Ok(done.min(now.div_euclid(HOUR_MS) - 1))
+    let over = now.div_euclid(HOUR_MS) - 1;
+    if done > over {
+        connection.execute("UPDATE progress SET done = ?1", [over])?;
+    }
+    Ok(done.min(over))
 }
 
 fn next(connection: &Connection, now: i64) -> rusqlite::Result<Option<i64>> {
@@ -66,7 +70,8 @@ fn next(connection: &Connection, now: i64) -> rusqlite::Result<Option<i64>> {
 }
 
 fn pack(connection: &Connection, hour: i64, after: u32) -> rusqlite::Result<()> {
-    let mut of_minute = connection.prepare_cached("SELECT place & 4294967295, data FROM fresh WHERE place > ?1 AND place <= ?2")?;
+    let mut of_minute =
+        connection.prepare_cached("SELECT place & 4294967295, data FROM fresh WHERE place > ?1 AND place <= ?2")?;
     let mut fresh: std::collections::BTreeMap<u32, Vec<Vec<u8>>> = std::collections::BTreeMap::new();
     for minute in hour * 60 - SPAN..(hour + 1) * 60 {
         let mut rows = of_minute.query([place(minute, after), place(minute, after.saturating_add(OWNERS))])?;

@@ -15,7 +15,7 @@ use super::compaction::Compaction;
 use super::config::Settings;
 use super::reader::read;
 use super::schema::{readable, unreachable, writable};
-use super::writer::{Command, Writer};
+use super::writer::{Command, Writer, wall_ms};
 use super::{Points, Query, Sample, SeriesError, TimeSeriesSink};
 
 /// How many connections wait for the next query.
@@ -33,6 +33,11 @@ pub struct Embedded {
 impl Embedded {
     /// Opens a file, or makes it.
     pub fn open(path: &Path, settings: &Settings) -> Result<Self, SeriesError> {
+        Self::with_clock(path, settings, wall_ms)
+    }
+
+    /// The same, with what is old told by another clock: milliseconds since the epoch.
+    pub fn with_clock(path: &Path, settings: &Settings, clock: fn() -> i64) -> Result<Self, SeriesError> {
         let buffer = Arc::new(Mutex::new(Buffer::default()));
         let writer = Writer {
             path: path.to_owned(),
@@ -40,6 +45,7 @@ impl Embedded {
             buffer: Arc::clone(&buffer),
             settings: settings.clone(),
             compaction: Compaction::default(),
+            clock,
         };
         let (sender, commands) = mpsc::channel();
         let thread = std::thread::Builder::new().name("series".into()).spawn(move || writer.run(&commands));

@@ -95,7 +95,10 @@ impl Metric {
 
     /// Those settings of a service that are kept, by their keys.
     pub fn settings_of(service: &str) -> impl Iterator<Item = (&'static str, Self)> {
-        SETTINGS.iter().filter(move |(of, _)| of.name() == service).filter_map(|(of, key)| Some((*key, Self::setting(of.name(), key)?)))
+        SETTINGS
+            .iter()
+            .filter(move |(of, _)| of.name() == service)
+            .filter_map(|(of, key)| Some((*key, Self::setting(of.name(), key)?)))
     }
 
     /// By its place.
@@ -167,7 +170,10 @@ mod tests {
         assert_eq!(Metric::peak(Resource::Energy).name(), "structure.energy.usage_peak");
         assert_eq!(Metric::setting("guardian", "WINDOW_DELAY").unwrap().name(), "conf.guardian.window_delay");
         assert_eq!(Metric::setting("guardian", "ACTIVE"), None);
-        assert_eq!(Metric::settings_of("scaler").map(|(key, _)| key).collect::<Vec<_>>(), ["REQUEST_TIMEOUT", "POLLING_FREQUENCY"]);
+        assert_eq!(
+            Metric::settings_of("scaler").map(|(key, _)| key).collect::<Vec<_>>(),
+            ["REQUEST_TIMEOUT", "POLLING_FREQUENCY"]
+        );
     }
 
     #[test]

@@ -20,7 +20,12 @@ use super::{Points, Query, SeriesError};
 const MOST: usize = 1_000_000;
 
 /// What is kept of an owner for these metrics and this time. `buffered` are chunks that may not be in the file yet.
-pub(super) fn read(connection: &mut Connection, query: &Query, buffered: &[Arc<[u8]>], path: &Path) -> Result<Points, SeriesError> {
+pub(super) fn read(
+    connection: &mut Connection,
+    query: &Query,
+    buffered: &[Arc<[u8]>],
+    path: &Path,
+) -> Result<Points, SeriesError> {
     // All from one moment, so that what is packed meanwhile is neither missed nor seen twice.
     let mut look = || -> rusqlite::Result<Result<Points, SeriesError>> {
         let moment = connection.transaction()?;
@@ -92,7 +97,8 @@ impl Reading<'_> {
 
     /// Each row of the time, in order, until `out` has enough.
     fn hours(&self, out: Out<'_>) -> rusqlite::Result<()> {
-        let fresh = ends(self.connection, Table::Fresh)?.map(|(first, last)| (first.div_euclid(60), (last + SPAN).div_euclid(60)));
+        let fresh =
+            ends(self.connection, Table::Fresh)?.map(|(first, last)| (first.div_euclid(60), (last + SPAN).div_euclid(60)));
         let Some((first, last)) = self.extent(fresh)? else { return Ok(()) };
         let mut within = |at: i64, row: &Cells| at < self.times.from || at > self.times.to || out(at, row);
         for hour in first.max(self.times.from.div_euclid(HOUR_MS))..=last.min(self.times.to.div_euclid(HOUR_MS)) {

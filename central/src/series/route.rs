@@ -144,8 +144,9 @@ fn length(text: &str) -> Option<f64> {
 
 fn step(text: &str) -> Result<f64, Answer> {
     let step = if text == "raw" { Some(0.0) } else { text.parse().ok().or_else(|| length(text)) };
-    step.filter(|step: &f64| *step == 0.0 || (0.001..1e10).contains(step))
-        .ok_or_else(|| Answer::bad(format!("step is {text:?}, expected seconds, a length of time such as 5s, 1min or 1h, or raw")))
+    step.filter(|step: &f64| *step == 0.0 || (0.001..1e10).contains(step)).ok_or_else(|| {
+        Answer::bad(format!("step is {text:?}, expected seconds, a length of time such as 5s, 1min or 1h, or raw"))
+    })
 }
 
 fn usual_step(length: f64) -> f64 {
@@ -188,7 +189,8 @@ mod tests {
         let query = asked(&[("structure", "cont0")]).unwrap();
         assert_eq!((query.from, query.to, query.step), (996_400.0, 1_000_000.0, 0.0));
         assert_eq!(query.metrics.len(), 48);
-        let query = asked(&[("structure", "a/b c"), ("resource", "cpu, mem"), ("field", "usage,upper"), ("from", "-2d")]).unwrap();
+        let query =
+            asked(&[("structure", "a/b c"), ("resource", "cpu, mem"), ("field", "usage,upper"), ("from", "-2d")]).unwrap();
         assert_eq!((query.from, query.step, &*query.owner.name), (827_200.0, 60.0, "a/b c"));
         let names: Vec<String> = query.metrics.iter().map(|m| m.name()).collect();
         let cpu = ["structure.cpu.usage", "limit.cpu.upper", "structure.cpu.usage_peak"];

@@ -34,6 +34,8 @@ pub(super) struct Writer {
     pub(super) buffer: Arc<Mutex<Buffer>>,
     pub(super) settings: Settings,
     pub(super) compaction: Compaction,
+    /// Milliseconds since the epoch.
+    pub(super) clock: fn() -> i64,
 }
 
 impl Writer {
@@ -65,10 +67,11 @@ impl Writer {
             tracing::error!(rows = lost, "series could not be written for a minute and are lost");
         }
         // One or the other, so that a turn stays short.
-        let now = wall_ms();
-        let done = self.compaction.step(&mut self.connection, now).and_then(|more| {
-            if more { Ok(true) } else { retention::step(&mut self.connection, &self.settings, now) }
-        });
+        let now = (self.clock)();
+        let done = self
+            .compaction
+            .step(&mut self.connection, now)
+            .and_then(|more| if more { Ok(true) } else { retention::step(&mut self.connection, &self.settings, now) });
         if let Err(e) = done {
             self.compaction.reset();
             tracing::warn!("series are not tidied up: {}", unreachable(&self.path, &e));

@@ -4,7 +4,8 @@ use super::*;
 use crate::ctl::args::Cli;
 
 fn asked(line: &str) -> Vec<Request> {
-    let cli = Cli::try_parse_from(std::iter::once("headroomctl").chain(line.split_whitespace())).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let cli = Cli::try_parse_from(std::iter::once("headroomctl").chain(line.split_whitespace()))
+        .unwrap_or_else(|e| panic!("{line}: {e}"));
     Request::of(&cli.command, cli.output).unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
@@ -25,7 +26,12 @@ fn commands_are_paths_of_the_orchestrator() {
         ("rule policy r proportional", Put, "/rule/r/policy", json!({"value": "proportional"})),
         ("rule events-required r up 4", Put, "/rule/r/events_required", json!({"value": "4", "event_type": "up"})),
         ("service set guardian WINDOW_TIMELAPSE 0.5", Put, "/service/guardian/WINDOW_TIMELAPSE", json!({"value": "0.5"})),
-        ("service set guardian GUARDABLE_RESOURCES cpu mem", Put, "/service/guardian/GUARDABLE_RESOURCES", json!({"value": ["cpu", "mem"]})),
+        (
+            "service set guardian GUARDABLE_RESOURCES cpu mem",
+            Put,
+            "/service/guardian/GUARDABLE_RESOURCES",
+            json!({"value": ["cpu", "mem"]}),
+        ),
         ("host remove host0", Delete, "/structure/host/host0", Value::Null),
         ("app join app1 cont0", Put, "/structure/container/cont0/app1", Value::Null),
         ("app leave app1 cont0", Delete, "/structure/container/cont0/app1", Value::Null),
@@ -37,7 +43,12 @@ fn commands_are_paths_of_the_orchestrator() {
         ("get container cont0 -o json", Get, "/structure/cont0", Value::Null),
         ("get limits cont0", Get, "/structure/cont0/limits", Value::Null),
         ("get rules", Get, "/rule", Value::Null),
-        ("timeseries cont0 --from -1h --resource cpu,mem --step 1min", Get, "/timeseries?structure=cont0&resource=cpu%2Cmem&from=-1h&step=1min", Value::Null),
+        (
+            "timeseries cont0 --from -1h --resource cpu,mem --step 1min",
+            Get,
+            "/timeseries?structure=cont0&resource=cpu%2Cmem&from=-1h&step=1min",
+            Value::Null,
+        ),
         ("timeseries --service guardian", Get, "/timeseries?service=guardian", Value::Null),
         ("accounting", Get, "/accounting", Value::Null),
         ("accounting --app app1 -o csv", Get, "/accounting?app=app1&format=csv", Value::Null),
@@ -73,7 +84,17 @@ fn applications_and_users_are_made_of_two_ranges_or_a_file() {
 
 #[test]
 fn what_is_wrong_is_found_before_anybody_is_asked() {
-    for line in ["", "structure", "structure guard", "rule amount r", "app create a", "app create a --cpu 1:2", "timeseries", "get things", "hosts -o xml"] {
+    for line in [
+        "",
+        "structure",
+        "structure guard",
+        "rule amount r",
+        "app create a",
+        "app create a --cpu 1:2",
+        "timeseries",
+        "get things",
+        "hosts -o xml",
+    ] {
         let words = std::iter::once("headroomctl").chain(line.split_whitespace());
         let error = Cli::try_parse_from(words).unwrap_err();
         assert!(error.exit_code() == 2 || line.is_empty(), "{line}: {error}");

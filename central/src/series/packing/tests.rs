@@ -15,7 +15,10 @@ fn unpacked(bytes: &[u8]) -> Result<Vec<(i64, Vec<(usize, i64)>)>, Damaged> {
 
 fn row() -> impl Strategy<Value = (i64, Vec<(usize, i64)>)> {
     let value = prop_oneof![-300_000_i64..300_000, Just(0), Just(1 << 43), Just(-(1 << 43))];
-    (any::<i32>().prop_map(i64::from), proptest::collection::btree_map(0_usize..64, value, 0..14).prop_map(|m| m.into_iter().collect()))
+    (
+        any::<i32>().prop_map(i64::from),
+        proptest::collection::btree_map(0_usize..64, value, 0..14).prop_map(|m| m.into_iter().collect()),
+    )
 }
 
 fn cells(row: &[(usize, i64)]) -> Cells {
@@ -83,7 +86,8 @@ fn a_container_takes_little() {
             for (number, field) in fields.into_iter().enumerate() {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 // Usage moves by up to 20 units, in hundredths; the others stand.
-                let value = if field == Field::Usage { 10_000 + i64::from((random >> 33) as u32 % 2000) } else { 17_500 + number as i64 };
+                let value =
+                    if field == Field::Usage { 10_000 + i64::from((random >> 33) as u32 % 2000) } else { 17_500 + number as i64 };
                 row.push((Metric::of(resource, field).place(), value));
             }
         }

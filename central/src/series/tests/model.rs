@@ -74,7 +74,8 @@ fn check(points: &Points, expected: &[(f64, Option<f64>, Option<f64>, f64)]) -> 
 }
 
 fn samples() -> impl Strategy<Value = Samples> {
-    let row = (1_u32..600, proptest::option::weighted(0.9, 0_i64..80_000), prop_oneof![9 => Just(20_000_i64), 1 => 0_i64..90_000]);
+    let row =
+        (1_u32..600, proptest::option::weighted(0.9, 0_i64..80_000), prop_oneof![9 => Just(20_000_i64), 1 => 0_i64..90_000]);
     proptest::collection::vec(row, 1..300).prop_map(|rows| {
         let mut at = START;
         let sample = |(seconds, cpu, most): (u32, Option<i64>, i64)| {
@@ -96,7 +97,7 @@ proptest! {
             let directory = tempfile::tempdir().unwrap();
             let long = std::time::Duration::from_hours(1_000_000);
             let settings = Settings { keep_raw: long, keep_minutes: long, keep_hours: long, ..Settings::default() };
-            let series = Embedded::open(&directory.path().join("series.db"), &settings).unwrap();
+            let series = Embedded::with_clock(&directory.path().join("series.db"), &settings, || 0).unwrap();
             let mut cuts: Vec<usize> = flushes.into_iter().map(|cut| cut.min(samples.len())).collect();
             cuts.sort_unstable();
             let mut before = 0;
