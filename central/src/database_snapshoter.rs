@@ -65,9 +65,8 @@ pub async fn run(central: Central) {
 struct Settings {
     active: bool,
     pace: Duration,
-    structures: bool,
-    limits: bool,
-    users: bool,
+    /// `structures`, `limits`, `users`, `configs`.
+    documents: Vec<String>,
     /// The services whose settings are kept.
     services: Vec<String>,
     fields: Vec<Field>,
@@ -78,25 +77,30 @@ impl Settings {
     fn read(central: &Central) -> Self {
         let config = central.setting(Service::DatabaseSnapshoter);
         let documents = texts(&config("DOCUMENTS_PERSISTED"));
-        let has = |what: &str| documents.iter().any(|document| document == what);
         let names = texts(&config("FIELDS_PERSISTED"));
         let pace = number::lenient(&config("POLLING_FREQUENCY")).unwrap_or(5.0).clamp(0.1, 86400.0);
         Self {
             active: config("ACTIVE") == json!(true),
             pace: Duration::from_secs_f64(pace),
-            structures: has("structures"),
-            limits: has("limits"),
-            users: has("users"),
-            services: if has("configs") { texts(&config("SERVICES_PERSISTED")) } else { Vec::new() },
+            services: if documents.iter().any(|what| what == "configs") {
+                texts(&config("SERVICES_PERSISTED"))
+            } else {
+                Vec::new()
+            },
             fields: names.iter().filter_map(|name| Field::of_key(name)).collect(),
             unknown: names.into_iter().filter(|name| Field::of_key(name).is_none()).collect(),
+            documents,
         }
     }
 
     /// Whether a field of a structure is kept.
     fn keeps(&self, field: Field) -> bool {
-        let document = if matches!(field, Field::Upper | Field::Lower) { self.limits } else { self.structures };
-        document && self.fields.contains(&field)
+        let document = if matches!(field, Field::Upper | Field::Lower) { "limits" } else { "structures" };
+        self.persists(document) && self.fields.contains(&field)
+    }
+
+    fn persists(&self, documents: &str) -> bool {
+        self.documents.iter().any(|what| what == documents)
     }
 }
 
@@ -122,7 +126,7 @@ fn snapshot(central: &Central, kept: &Kept, settings: &Settings) {
             hand_over(std::mem::take(&mut samples));
         }
     }
-    if settings.users {
+    if settings.persists("users") {
         for (name, values) in &kept.users {
             let values = values.iter().filter(|(metric, _)| metric.field().is_some_and(|field| settings.fields.contains(&field)));
             add(&mut samples, Kind::User, name, values.copied().collect());

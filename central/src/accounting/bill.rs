@@ -194,10 +194,12 @@ fn round(number: f64) -> f64 {
     (number * 1e6).round() / 1e6
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn rounded<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     headroom_model::number::serialize(&round(*number), serializer)
 }
 
+#[expect(clippy::ref_option, reason = "serde gives a reference")]
 fn option_rounded<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     headroom_model::number::option::serialize(&number.map(round), serializer)
 }

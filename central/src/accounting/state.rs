@@ -85,7 +85,7 @@ impl Counts {
 /// Kept in a file, so the same for ever: the beginning of the SHA-256.
 fn hash(text: &str) -> u64 {
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+    digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
 }
 
 /// A host.
@@ -182,7 +182,7 @@ impl Host {
     /// Where the process is among those that are remembered; a new one is added. `None` when this report of it counts for nothing.
     fn process(&mut self, counts: &Counts) -> Option<usize> {
         let of_agent = |process: &Process| process.instance == counts.instance;
-        let known = self.processes.iter().position(|p| of_agent(p) && p.started_at == counts.started_at);
+        let known = self.processes.iter().position(|p| of_agent(p) && p.started_at.to_bits() == counts.started_at.to_bits());
         match known {
             Some(place) => (counts.sequence >= self.processes[place].next).then_some(place),
             None if self.processes.iter().any(|p| of_agent(p) && p.started_at > counts.started_at) => None,

@@ -10,13 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "headroomctl", version, arg_required_else_help = true)]
 pub(super) struct Cli {
-    /// Where central is; also from HEADROOM_CENTRAL [default: http://127.0.0.1:5000]
+    /// Where central is; also from `HEADROOM_CENTRAL` [default: <http://127.0.0.1:5000>]
     #[arg(long, global = true, value_name = "URL")]
     pub(super) central: Option<String>,
-    /// A file with a token; also from HEADROOM_TOKEN_FILE, or the token itself from HEADROOM_TOKEN
+    /// A file with a token; also from `HEADROOM_TOKEN_FILE`, or the token itself from `HEADROOM_TOKEN`
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
-    /// The certificate of the authority that central's is from, in PEM; also from HEADROOM_CA
+    /// The certificate of the authority that central's is from, in PEM; also from `HEADROOM_CA`
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
     /// How answers are shown

@@ -92,9 +92,9 @@ fn authority(file: &Path) -> Result<RootCerts, Failure> {
     let text = read(file)?;
     let mut certificates: Vec<Certificate<'static>> = Vec::new();
     for item in parse_pem(text.as_bytes()) {
-        match item.map_err(|e| Failure::Usage(format!("{} is no PEM: {e}", file.display())))? {
-            PemItem::Certificate(certificate) => certificates.push(certificate),
-            _ => {}
+        let item = item.map_err(|e| Failure::Usage(format!("{} is no PEM: {e}", file.display())))?;
+        if let PemItem::Certificate(certificate) = item {
+            certificates.push(certificate);
         }
     }
     if certificates.is_empty() {

@@ -236,7 +236,7 @@ fn delete(path: &[&str]) -> Request {
 }
 
 fn joined(path: &[&str]) -> String {
-    path.iter().map(|part| format!("/{}", escaped(part))).collect()
+    path.iter().flat_map(|part| ["/".to_owned(), escaped(part)]).collect()
 }
 
 /// A name as a part of a path, or a value of a query: what is not plainly a letter of one is escaped.
@@ -245,11 +245,15 @@ fn escaped(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
+            _ => out.extend(['%', hex(byte >> 4), hex(byte & 0xf)]),
         }
     }
     // A name of dots alone would be taken for a step in the path.
     if out.chars().all(|c| c == '.') { out.replace('.', "%2E") } else { out }
+}
+
+fn hex(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap_or_default().to_ascii_uppercase()
 }
 
 fn read(file: &Path) -> Result<Value, Failure> {

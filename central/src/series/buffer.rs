@@ -10,6 +10,12 @@ use super::{Owner, Sample};
 /// In how many turns all owners are written down.
 pub(super) const TURNS: u8 = 60;
 
+/// The time in ms that a chunk's rows may take: they are looked for near its first.
+const LONGEST: i64 = 120_000;
+
+/// So many chunks of one owner are to be written before more comes: its samples come faster than time goes by.
+const FULL: usize = 32;
+
 /// An owner without a sample for so many of its turns is forgotten here.
 const IDLE_TURNS: u8 = 10;
 
@@ -28,8 +34,17 @@ struct Slot {
     turn: u8,
     idle: u8,
     packer: Packer,
-    /// What is being written, or could not be.
-    sealed: Option<Chunk>,
+    /// What is to be written, is being written, or could not be; oldest first.
+    sealed: Vec<Chunk>,
+}
+
+impl Slot {
+    fn seal(&mut self) {
+        if !self.packer.is_empty() {
+            let (first, rows) = (self.packer.first(), self.packer.rows());
+            self.sealed.push(Chunk { first, rows, bytes: self.packer.take().into() });
+        }
+    }
 }
 
 /// Rows of one owner, packed.
@@ -51,53 +66,58 @@ pub(super) struct Due {
 }
 
 impl Buffer {
-    /// Takes samples in, all of a time in ms.
-    pub(super) fn append(&mut self, at: i64, samples: &[Sample]) {
+    /// Takes samples in, all of a time in ms. False when there is no room for more before what is here is written.
+    pub(super) fn append(&mut self, at: i64, samples: &[Sample]) -> bool {
+        let mut has_room = true;
         for sample in samples {
-            let slot = match self.slots.get_mut(&sample.owner) {
-                Some(slot) => slot,
-                None => {
-                    self.next_turn = (self.next_turn + 1) % TURNS;
-                    let slot = Slot { id: None, turn: self.next_turn, idle: 0, packer: Packer::default(), sealed: None };
-                    self.slots.entry(sample.owner.clone()).or_insert(slot)
-                }
-            };
+            let slot = self.slots.entry(sample.owner.clone()).or_insert_with(|| {
+                self.next_turn = (self.next_turn + 1) % TURNS;
+                Slot { id: None, turn: self.next_turn, idle: 0, packer: Packer::default(), sealed: Vec::new() }
+            });
             slot.idle = 0;
+            if (at - slot.packer.first()).abs() >= LONGEST {
+                slot.seal();
+                has_room &= slot.sealed.len() < FULL;
+            }
             slot.packer.push(at, &Cells::of(&sample.values));
         }
+        has_room
     }
 
-    /// Seals what is to be written in this turn; in every turn if there is none. It stays in the answers until it is confirmed. What could
-    /// not be written a turn ago gives way: memory is bounded.
+    /// What is to be written in this turn; in every turn if there is none. It stays in the answers until it is confirmed.
     pub(super) fn due(&mut self, turn: Option<u8>) -> Vec<Due> {
         let mut due = Vec::new();
-        let lost = &mut self.lost;
         self.slots.retain(|owner, slot| {
             if turn.is_some_and(|turn| turn != slot.turn) {
                 return true;
             }
             if slot.packer.is_empty() {
                 slot.idle = slot.idle.saturating_add(u8::from(turn.is_some()));
-            } else {
-                let (first, rows) = (slot.packer.first(), slot.packer.rows());
-                let chunk = Chunk { first, rows, bytes: slot.packer.take().into() };
-                *lost += slot.sealed.replace(chunk).map_or(0, |given_up| u64::from(given_up.rows));
             }
+            slot.seal();
             due.extend(slot.sealed.iter().map(|chunk| Due { owner: owner.clone(), id: slot.id, chunk: chunk.clone() }));
-            slot.sealed.is_some() || slot.idle < IDLE_TURNS
+            !slot.sealed.is_empty() || slot.idle < IDLE_TURNS
         });
-        // In the order of the file.
+        // In the order of the file; of one owner in that of time.
         due.sort_by_key(|due| due.id);
         due
     }
 
-    /// These are written; with the numbers that their owners have in the file.
+    /// These are written, all that were due; with the numbers that their owners have in the file.
     pub(super) fn confirm(&mut self, written: impl Iterator<Item = (Owner, u32)>) {
         for (owner, id) in written {
             if let Some(slot) = self.slots.get_mut(&owner) {
                 slot.id = Some(id);
-                slot.sealed = None;
+                slot.sealed.remove(0);
             }
+        }
+    }
+
+    /// They could not be written, and are due again; of each owner the last, so that memory is bounded.
+    pub(super) fn keep_last(&mut self) {
+        for slot in self.slots.values_mut() {
+            let given_up = slot.sealed.drain(..slot.sealed.len().saturating_sub(1));
+            self.lost += given_up.map(|chunk| u64::from(chunk.rows)).sum::<u64>();
         }
     }
 
@@ -148,10 +168,25 @@ mod tests {
         let mut buffer = Buffer::default();
         for minute in 0..5 {
             buffer.append(minute * 60_000, &[sample("a", 1.0), sample("a", 2.0)]);
-            assert_eq!(buffer.due(None).len(), 1);
+            assert_eq!(buffer.due(None).len(), if minute == 0 { 1 } else { 2 });
+            buffer.keep_last();
         }
         assert_eq!(buffer.lost(), 8);
         assert_eq!(buffer.chunks(&sample("a", 0.0).owner).len(), 1);
+    }
+
+    #[test]
+    fn a_chunk_is_short_also_when_samples_come_faster_than_time() {
+        let mut buffer = Buffer::default();
+        let full = (0..).find(|tick| !buffer.append(tick * 60_000, &[sample("a", 1.0)])).unwrap();
+        assert_eq!(full, 2 * i64::try_from(FULL).unwrap());
+        let due = buffer.due(None);
+        assert_eq!(
+            due.iter().map(|due| due.chunk.first).collect::<Vec<_>>(),
+            (0..=full / 2).map(|n| n * 120_000).collect::<Vec<_>>()
+        );
+        buffer.confirm(due.into_iter().map(|due| (due.owner, 1)));
+        assert_eq!(buffer.due(None).len(), 0);
     }
 
     #[test]

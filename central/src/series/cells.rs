@@ -39,7 +39,7 @@ impl Cells {
 
     /// In steps.
     pub(super) fn get(&self, place: usize) -> Option<i64> {
-        (self.present & 1 << place != 0).then(|| self.values[place])
+        (self.present & (1 << place) != 0).then(|| self.values[place])
     }
 
     /// Each that is present.

@@ -41,7 +41,7 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         Text(String),
     }
     let expected = "a number of bytes, or a text with a unit such as \"512MiB\" or \"4GiB\"";
-    match Spelt::deserialize(deserializer).map_err(|_| D::Error::custom(format_args!("expected {expected}")))? {
+    match Spelt::deserialize(deserializer).map_err(|e| D::Error::custom(format_args!("{e}; expected {expected}")))? {
         Spelt::Bytes(bytes) => Ok(bytes),
         Spelt::Text(text) => {
             bytes(&text).ok_or_else(|| D::Error::custom(format_args!("{text:?} is no size, expected {expected}")))

@@ -69,8 +69,8 @@ impl Embedded {
 #[async_trait]
 impl TimeSeriesSink for Embedded {
     async fn append(&self, at: f64, samples: Vec<Sample>) -> Result<(), SeriesError> {
-        self.buffer.lock().append(milliseconds(at), &samples);
-        Ok(())
+        let has_room = self.buffer.lock().append(milliseconds(at), &samples);
+        if has_room { Ok(()) } else { self.flush().await }
     }
 
     async fn query(&self, query: Query) -> Result<Points, SeriesError> {

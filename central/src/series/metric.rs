@@ -193,6 +193,6 @@ mod tests {
     #[test]
     fn places_of_a_set() {
         assert_eq!(places(0).count(), 0);
-        assert_eq!(places(0b1010_0001 | 1 << 63).collect::<Vec<_>>(), [0, 5, 7, 63]);
+        assert_eq!(places(0b1010_0001 | (1 << 63)).collect::<Vec<_>>(), [0, 5, 7, 63]);
     }
 }

@@ -66,10 +66,10 @@ impl Packer {
         self.rows += 1;
         let changed = places(cells.present | self.present)
             .filter(|&place| {
-                let (is, was) = (cells.get(place), self.present & 1 << place != 0);
+                let (is, was) = (cells.get(place), self.present & (1 << place) != 0);
                 is.is_some() != was || is.is_some_and(|value| value != self.last_of(place))
             })
-            .fold(0_u64, |set, place| set | 1 << place);
+            .fold(0_u64, |set, place| set | (1 << place));
         put(&mut self.bytes, changed);
         for place in places(changed) {
             match cells.get(place) {
@@ -89,12 +89,12 @@ impl Packer {
     }
 
     fn last_of(&self, place: usize) -> i64 {
-        if self.known & 1 << place == 0 { 0 } else { self.last.get(self.rank(place)).copied().unwrap_or_default() }
+        if self.known & (1 << place) == 0 { 0 } else { self.last.get(self.rank(place)).copied().unwrap_or_default() }
     }
 
     fn remember(&mut self, place: usize, value: i64) {
         let rank = self.rank(place);
-        if self.known & 1 << place == 0 {
+        if self.known & (1 << place) == 0 {
             self.known |= 1 << place;
             self.last.insert(rank, value);
         } else if let Some(last) = self.last.get_mut(rank) {
@@ -154,7 +154,7 @@ pub(super) fn split(mut cell: &[u8]) -> impl Iterator<Item = Result<&[u8], Damag
             return None;
         }
         let next = get(&mut cell).and_then(|length| {
-            let length = usize::try_from(length).map_err(|_| Damaged)?;
+            let length = usize::try_from(length).ok().ok_or(Damaged)?;
             let (chunk, rest) = cell.split_at_checked(length).ok_or(Damaged)?;
             cell = rest;
             Ok(chunk)

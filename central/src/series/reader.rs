@@ -221,7 +221,7 @@ impl Columns {
     }
 
     fn points(self) -> Points {
-        let columns = self.wanted.into_iter().zip(self.values).filter(|(place, _)| self.seen & 1 << place != 0);
+        let columns = self.wanted.into_iter().zip(self.values).filter(|(place, _)| self.seen & (1 << place) != 0);
         Points { times: self.times, columns: columns.map(|(place, values)| (Metric::at(place), values)).collect() }
     }
 }

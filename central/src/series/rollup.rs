@@ -28,7 +28,7 @@ impl Rollup {
     /// Adds a row: a sample, or one that was rolled up already. A missing value counts for nothing.
     pub(super) fn add(&mut self, row: &Cells) {
         self.rows += 1;
-        for (place, value) in row.iter().filter(|(place, _)| Metric::ALL_PEAKS & 1 << place == 0) {
+        for (place, value) in row.iter().filter(|(place, _)| Metric::ALL_PEAKS & (1 << place) == 0) {
             self.sums[place] = self.sums[place].saturating_add(value);
             self.counts[place] += 1;
         }
@@ -90,7 +90,9 @@ mod tests {
 
     fn row(values: &[(usize, i64)]) -> Cells {
         let mut cells = Cells::default();
-        values.iter().for_each(|(place, value)| cells.set(*place, *value));
+        for (place, value) in values {
+            cells.set(*place, *value);
+        }
         cells
     }
 
@@ -120,13 +122,14 @@ mod tests {
     #[test]
     fn steps_are_whole_and_empty_ones_left_out() {
         let mut out = Vec::new();
-        let mut steps = Steps::new(60_000, |at, row: &Cells| out.push((at, row.get(0))));
-        for (at, value) in [(59_999, 10), (60_000, 20), (119_999, 40), (240_000, 50)] {
-            steps.add(at, &row(&[(0, value)]));
+        {
+            let mut steps = Steps::new(60_000, |at, row: &Cells| out.push((at, row.get(0))));
+            for (at, value) in [(59_999, 10), (60_000, 20), (119_999, 40), (240_000, 50)] {
+                steps.add(at, &row(&[(0, value)]));
+            }
+            steps.finish();
+            steps.finish();
         }
-        steps.finish();
-        steps.finish();
-        drop(steps);
         assert_eq!(out, [(0, Some(10)), (60_000, Some(30)), (240_000, Some(50))]);
     }
 }

@@ -93,9 +93,16 @@ impl Writer {
         if due.is_empty() {
             return Ok(());
         }
-        let written = self.commit(&due).map_err(|e| unreachable(&self.path, &e))?;
-        self.buffer.lock().confirm(written.into_iter());
-        Ok(())
+        match self.commit(&due) {
+            Ok(written) => {
+                self.buffer.lock().confirm(written.into_iter());
+                Ok(())
+            }
+            Err(e) => {
+                self.buffer.lock().keep_last();
+                Err(unreachable(&self.path, &e))
+            }
+        }
     }
 
     fn commit(&mut self, due: &[Due]) -> rusqlite::Result<Vec<(Owner, u32)>> {

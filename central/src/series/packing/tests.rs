@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::series::metric::{Field, Metric};
 
-fn unpacked(bytes: &[u8]) -> Result<Vec<(i64, Vec<(usize, i64)>)>, Damaged> {
+type Row = (i64, Vec<(usize, i64)>);
+
+fn unpacked(bytes: &[u8]) -> Result<Vec<Row>, Damaged> {
     let mut unpacker = Unpacker::new(bytes);
     let mut rows = Vec::new();
     while let Some((at, cells)) = unpacker.advance()? {
@@ -13,7 +15,7 @@ fn unpacked(bytes: &[u8]) -> Result<Vec<(i64, Vec<(usize, i64)>)>, Damaged> {
     Ok(rows)
 }
 
-fn row() -> impl Strategy<Value = (i64, Vec<(usize, i64)>)> {
+fn row() -> impl Strategy<Value = Row> {
     let value = prop_oneof![-300_000_i64..300_000, Just(0), Just(1 << 43), Just(-(1 << 43))];
     (
         any::<i32>().prop_map(i64::from),
@@ -23,7 +25,9 @@ fn row() -> impl Strategy<Value = (i64, Vec<(usize, i64)>)> {
 
 fn cells(row: &[(usize, i64)]) -> Cells {
     let mut cells = Cells::default();
-    row.iter().for_each(|(place, value)| cells.set(*place, *value));
+    for (place, value) in row {
+        cells.set(*place, *value);
+    }
     cells
 }
 
@@ -86,8 +90,11 @@ fn a_container_takes_little() {
             for (number, field) in fields.into_iter().enumerate() {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 // Usage moves by up to 20 units, in hundredths; the others stand.
-                let value =
-                    if field == Field::Usage { 10_000 + i64::from((random >> 33) as u32 % 2000) } else { 17_500 + number as i64 };
+                let value = if field == Field::Usage {
+                    10_000 + i64::try_from((random >> 33) % 2000).unwrap()
+                } else {
+                    17_500 + i64::try_from(number).unwrap()
+                };
                 row.push((Metric::of(resource, field).place(), value));
             }
         }

@@ -67,10 +67,10 @@ async fn each_roll_up_goes_when_it_is_old_and_coarser_ones_stand_in() {
     let settings = Settings { keep_raw: hours(2), keep_minutes: hours(4), keep_hours: hours(8), ..Settings::default() };
     let series = open(directory.path(), &settings);
     for hour in 0..12 {
-        for minute in 0..60 {
-            for second in [0, 30] {
+        for minute in 0..60_u32 {
+            for second in [0, 30_u32] {
                 let at = START + f64::from(hour) * HOUR + f64::from(minute * 60 + second);
-                series.append(at, vec![sample("a", minute as u64), sample("b", second as u64)]).await.unwrap();
+                series.append(at, vec![sample("a", minute.into()), sample("b", second.into())]).await.unwrap();
             }
             series.flush().await.unwrap();
         }
@@ -149,6 +149,21 @@ async fn a_day_at_five_seconds_is_answered_and_too_much_is_refused() {
     let refused = series.query(query.clone()).await.unwrap_err();
     assert!(refused.to_string().contains("larger step"), "{refused}");
     assert_eq!(series.query(Query { step: 60.0, ..query }).await.unwrap().times.len(), 1667);
+}
+
+#[tokio::test]
+async fn samples_may_come_faster_than_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let series = open(directory.path(), &Settings::default());
+    for tick in 0..17_280_u32 {
+        series.append(START + f64::from(tick) * 5.0, vec![sample("a", tick.into())]).await.unwrap();
+    }
+    let day = START + 24.0 * HOUR;
+    assert_eq!(times(&series, "a", START, day, 0.0).await.len(), 17_280);
+    series.flush().await.unwrap();
+    assert_eq!(times(&series, "a", START, day, 0.0).await.len(), 17_280);
+    series.tidy(milliseconds(day + 600.0)).await.unwrap();
+    assert_eq!(times(&series, "a", START, day, 0.0).await.len(), 17_280);
 }
 
 #[tokio::test]
