@@ -1,7 +1,8 @@
-//! `cargo xtask quickstart`: the main job, on this machine, in a minute. Two containers, the agent on them, a real CPU load
-//! through the five phases that the policy is known by, and what came of it.
+//! `cargo xtask quickstart`: the main job, on this machine, in a minute. Two containers, the agent on them, the central service that
+//! guards them through its Orchestrator API, a real CPU load through the five phases that the policy is known by, and what came of it.
 
 mod agent;
+mod central;
 mod chart;
 mod containers;
 mod display;
@@ -9,6 +10,7 @@ mod load;
 mod mounts;
 mod phases;
 mod summary;
+mod walk;
 
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use self::agent::Agent;
+use self::central::Central;
 use self::containers::Containers;
 use self::display::Display;
 use self::load::Load;
@@ -62,23 +65,28 @@ struct Interrupted;
 
 fn drive(args: &Args, interrupted: &AtomicBool) -> Result<()> {
     let stop = || interrupted.load(Ordering::Relaxed);
-    println!("building the agent (release) ..");
+    println!("building the agent and the central service (release) ..");
     let built = build();
     // Ctrl-C ends cargo, too: that it failed is no news then.
     if stop() {
         bail!(Interrupted);
     }
-    let binary = built?;
+    let built = built?;
     let dir = repo::root().join("target/quickstart");
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
 
     let containers = Containers::make(&NAMES, &dir, args.plain, &stop)?;
     println!("cont0 and cont1 are {}", containers.describe());
-    let agent = Agent::start(&binary, &dir, containers.pattern().as_deref())?;
+    let central = Central::start(&built.join("headroom-central"), &dir)?;
+    println!("the central service serves the Orchestrator API on {}", central.url);
+    let agent = Agent::start(&built.join("headroom-agent"), &dir, containers.pattern().as_deref(), &central.url)?;
     println!("the agent runs with {} and answers on {}", agent.config.display(), agent.url);
     let mut loads = [Load::start(&containers, NAMES[0], 2, &stop)?, Load::start(&containers, NAMES[1], 1, &stop)?];
     Load::steer_on_time();
-    agent.wait_for(&NAMES, Instant::now() + Duration::from_secs(10), &stop)?;
+    for load in &mut loads {
+        load.set(phases::NEIGHBOUR);
+    }
+    walk::guard(&central, &agent, &NAMES, &mut loads, &stop)?;
 
     let before = agent.status()?;
     let mut display = Display::begin(phases::PHASES.iter().map(|p| p.title));
@@ -104,28 +112,37 @@ fn drive(args: &Args, interrupted: &AtomicBool) -> Result<()> {
         load.set(0.0);
     }
     println!("{}", summary::summary(&before, &after, &agent.decisions()?, &NAMES)?);
+    walk::leave(&central, &agent, &NAMES, &stop)?;
     let picture = dir.join("run.svg");
     std::fs::write(&picture, display.picture()).with_context(|| picture.display().to_string())?;
     println!(
-        "configuration: {}\nlog:           {}\npicture:       {}",
+        "configuration: {}\nlogs:          {}\n               {}\npicture:       {}",
         agent.config.display(),
         agent.log.display(),
+        central.log.display(),
         picture.display()
     );
     if args.keep {
-        keep(&agent, &mut loads, &stop);
+        keep(&central, &agent, &mut loads, &stop)?;
     }
     drop(loads);
     agent.end()?;
+    central.end()?;
     drop(containers);
-    println!("the containers, their processes and the agent are gone.");
+    println!("the containers, their processes, the agent and the central service are gone.");
     Ok(())
 }
 
-/// Leaves all running until Ctrl-C.
-fn keep(agent: &Agent, loads: &mut [Load], stop: &dyn Fn() -> bool) {
-    println!("\nstill running (--keep). Try, in another terminal:");
-    println!("  curl {}/container/cont0", agent.url);
+/// Leaves all running until Ctrl-C, guarded again.
+fn keep(central: &Central, agent: &Agent, loads: &mut [Load], stop: &dyn Fn() -> bool) -> Result<()> {
+    for name in NAMES {
+        central.put(&format!("/structure/{name}/guard"), None)?;
+    }
+    let ctl = agent.binary.with_file_name("headroomctl");
+    println!("\nstill running, guarded again (--keep). Try, in another terminal:");
+    println!("  curl {}/structure/cont0", central.url);
+    println!("  curl -X PUT {}/structure/cont0/limits/cpu/boundary -d '{{\"value\": 10}}'", central.url);
+    println!("  {} --url {} hosts", ctl.display(), central.url);
     println!("  {} status --url {}", agent.binary.display(), agent.url);
     println!("Ctrl-C ends it.");
     while !stop() {
@@ -134,14 +151,19 @@ fn keep(agent: &Agent, loads: &mut [Load], stop: &dyn Fn() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    Ok(())
 }
 
+/// The directory that the programs are in.
 fn build() -> Result<PathBuf> {
     let root = repo::root();
     let mut cargo = repo::cargo();
     // The first build takes minutes: cargo's own output tells how far it is.
-    let status = cargo.args(["build", "--release", "--package", "headroom-agent"]).stdin(Stdio::null()).status()?;
-    ensure!(status.success(), "the agent did not build (see above)");
+    let status = cargo
+        .args(["build", "--release", "--package", "headroom-agent", "--package", "headroom-central", "--bins"])
+        .stdin(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "the agent and the central service did not build (see above)");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("release/headroom-agent"))
+    Ok(target.join("release"))
 }

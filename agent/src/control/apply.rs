@@ -66,6 +66,11 @@ impl State {
 
     /// Carries out one grant. Returns the container if its limit was raised at once.
     fn grant(&mut self, grant: Grant, is_real: bool, decided_ns: u64) -> Option<u64> {
+        if is_real && !self.config.scaler.active {
+            let why = "the Scaler is inactive: nothing was written".to_owned();
+            self.tell(&grant.request, grant.from, grant.from, "inactive", Some(why));
+            return None;
+        }
         let Some(to) = grant.writes() else {
             self.tell_ungranted(&grant);
             return None;
@@ -77,16 +82,6 @@ impl State {
             let raised = self.set_limit(id, resource, Limit::At(to));
             self.tell_granted(&grant, Limit::At(to), "advised");
             return raised.then_some(id);
-        }
-        if !self.config.scaler.active {
-            self.tell(
-                &grant.request,
-                grant.from,
-                grant.from,
-                "inactive",
-                Some("the Scaler is inactive: nothing was written".into()),
-            );
-            return None;
         }
         if resource == Resource::Cpu && self.cores.is_none() {
             return self.grant_cpu(id, grant, to, decided_ns);

@@ -246,7 +246,8 @@ impl State {
         };
         let found = entry.in_force(resource);
         // One that is guarded already goes on from where it is, also on paper.
-        let held = entry.subject.resources[resource].as_ref().and_then(|g| g.current).map_or(found, Limit::At);
+        let counted = entry.subject.resources[resource].as_ref().and_then(|g| g.current);
+        let held = counted.filter(|_| !is_real || found != Limit::Unlimited).map_or(found, Limit::At);
         let ledger = if is_real { &self.ledger } else { &self.shadow };
         let applicant = Applicant { structure: &name, resource, min, max: Some(rule.max), current: held, disk: None };
         let Admission { limit, cause } = admit(applicant, ledger)?;

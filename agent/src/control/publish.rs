@@ -156,7 +156,9 @@ impl Entry {
         let thresholds = guarded.and_then(headroom_model::policy::guardian::Guarded::thresholds);
         let bounds = self.rule.as_ref().and_then(|rule| rule.resources[resource]);
         let in_force = self.in_force(resource);
-        let limit = guarded.and_then(|g| g.current).map_or(in_force, Limit::At);
+        // Where nothing is written, a limit that counts as max may be none.
+        let is_none = self.guard() == GuardMode::On && in_force == Limit::Unlimited;
+        let limit = guarded.and_then(|g| g.current).filter(|_| !is_none).map_or(in_force, Limit::At);
         let effective = match resource {
             Resource::Cpu => {
                 self.last.effective_cpu.map_or(in_force, |above| if self.is_written() { above.min(in_force) } else { above })

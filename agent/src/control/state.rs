@@ -346,12 +346,11 @@ impl State {
         let name = entry.name.clone();
         let raised = match limit {
             Limit::At(amount) => entry.subject.set_limit(resource, amount, rejudge),
-            Limit::Unlimited => {
-                if let Some(guarded) = &mut entry.subject.resources[resource] {
-                    guarded.current = None;
-                }
-                false
-            }
+            // What is above max counts as max; so is what has no limit, which stays so only while the Scaler is inactive.
+            Limit::Unlimited => match entry.subject.resources[resource].as_ref().map(|guarded| guarded.bounds.max) {
+                Some(max) => entry.subject.set_limit(resource, max, rejudge),
+                None => false,
+            },
         };
         self.ledger_of(id).set_limit(&name, resource, limit);
         raised

@@ -11,12 +11,12 @@ const GUARDED: &str = "[[container]]\nname = '*'\nguard = true\ncpu = { min = 50
 fn decisions_go_on_without_central_and_the_accounts_lose_nothing() {
     let bed = Bed::new("alone");
     let container = bed.container("host0", "cont0");
-    let mut load = container.burn(1, 0.05);
     let central = bed.central("");
     central.http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": "0.2", "EVENT_TIMEOUT": "10"}));
     // What its host's own settings say is what central's new documents say.
     let agent = bed.agent("host0", &central, GUARDED);
     central.http.until_known("cont0");
+    let mut load = container.burn(1, 0.05);
     assert_eq!(central.http.get("/structure/cont0")["guard"], json!(true));
     agent.until_guarded("cont0", "on");
     until("it is scaled down", || shares(&container) == Some(100.0));
@@ -34,8 +34,8 @@ fn decisions_go_on_without_central_and_the_accounts_lose_nothing() {
     });
     load.set_duty(0.0);
     let used = || http.get("/accounting?structure=cont0")["resources"]["cpu"]["used"].as_f64().unwrap_or_default();
-    // Both in core-hours.
-    let kernel = || container.cpu_time().unwrap().total_us as f64 / 3.6e9;
+    // Both in share-hours.
+    let kernel = || container.cpu_time().unwrap().total_us as f64 / 3.6e7;
     until("all that was used is in the accounts", || (used() / kernel() - 1.0).abs() < 0.02);
 }
 

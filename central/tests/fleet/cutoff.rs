@@ -10,9 +10,9 @@ fn a_host_that_is_cut_off_is_left_out_and_comes_back() {
     let bed = Bed::with_hosts("cut", &["host0", "host1"]);
     let net = bed.net.as_ref().unwrap();
     let containers = [bed.container("host0", "a"), bed.container("host1", "b")];
-    let mut loads: Vec<_> = containers.iter().map(|container| container.burn(1, 0.2)).collect();
     let central = bed.central("insecure = true\nquiet_after = '2s'");
     let agents = [bed.agent("host0", &central, ""), bed.agent("host1", &central, "")];
+    let mut loads: Vec<_> = containers.iter().map(|container| container.burn(1, 0.2)).collect();
     net.enter("central");
     let http = &central.http;
     http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": 0.2, "EVENT_TIMEOUT": 10}));
@@ -26,9 +26,9 @@ fn a_host_that_is_cut_off_is_left_out_and_comes_back() {
         agent.until_guarded(name, "on");
     }
     // One application over both hosts.
-    let amounts = json!({"max": 400, "min": 0, "guard": false});
-    let app = json!({"app": {"name": "app1", "guard": false, "subtype": "application", "resources": {"cpu": amounts}},
-        "limits": {"resources": {"cpu": {"boundary": 20, "boundary_type": "absolute"}}}});
+    let (amounts, bounds) = (json!({"max": 400, "min": 0, "guard": false}), json!({"boundary": 20, "boundary_type": "absolute"}));
+    let app = json!({"app": {"name": "app1", "guard": false, "subtype": "application", "resources": {"cpu": amounts, "mem": amounts}},
+        "limits": {"resources": {"cpu": bounds, "mem": bounds}}});
     http.put("/structure/apps/app1", app);
     http.put("/structure/container/a/app1", json!({}));
     http.put("/structure/container/b/app1", json!({}));
@@ -52,6 +52,6 @@ fn a_host_that_is_cut_off_is_left_out_and_comes_back() {
     until("the totals have it again", || http.get("/structure/app1").get("left_out").is_none() && usage() > 30.0);
     until("nothing of what was used is missing", || {
         let used = http.get("/accounting?structure=b")["resources"]["cpu"]["used"].as_f64().unwrap_or_default();
-        (used * 3.6e9 / containers[1].cpu_time().unwrap().total_us as f64 - 1.0).abs() < 0.05
+        (used * 3.6e7 / containers[1].cpu_time().unwrap().total_us as f64 - 1.0).abs() < 0.05
     });
 }

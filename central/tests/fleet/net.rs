@@ -39,8 +39,9 @@ impl Net {
 
     /// A command that runs on a host.
     pub(crate) fn command(&self, host: &str, program: &Path) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.space(host)]).arg(program);
+        // Not `ip netns exec`, which mounts a /sys of its own, without cgroups.
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.space(host))).arg(program);
         command
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -120,15 +120,15 @@ pub(super) fn amount(limit: &Value) -> Option<f64> {
 
 impl Agent {
     /// Writes the configuration and starts the agent on it.
-    pub(super) fn start(binary: &Path, dir: &Path, pattern: Option<&str>) -> Result<Self> {
-        let address = free_address()?;
+    pub(super) fn start(binary: &Path, dir: &Path, pattern: Option<&str>, central: &str) -> Result<Self> {
+        let address = free_address(8000)?;
         let (config, log) = (dir.join("agent.toml"), dir.join("agent.log"));
         // A state directory of an earlier run would speak of cgroups that are gone.
         let state = dir.join("state");
         if state.exists() {
             fs::remove_dir_all(&state).with_context(|| state.display().to_string())?;
         }
-        fs::write(&config, toml(dir, &address, pattern)).with_context(|| config.display().to_string())?;
+        fs::write(&config, toml(dir, &address, pattern, central)).with_context(|| config.display().to_string())?;
         let output = File::create(&log).with_context(|| log.display().to_string())?;
         let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(&config);
@@ -137,26 +137,6 @@ impl Agent {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         Ok(Self { binary: binary.to_owned(), config, log, url: format!("http://{address}"), child })
-    }
-
-    /// Waits until it guards these containers.
-    pub(super) fn wait_for(&self, names: &[&str], deadline: Instant, stop: &dyn Fn() -> bool) -> Result<()> {
-        loop {
-            let guarded = self.status().is_ok_and(|all| {
-                names.iter().all(|name| all.iter().any(|c| c.name() == *name && c.cpu().is_some_and(|cpu| cpu.guard)))
-            });
-            if guarded {
-                return Ok(());
-            }
-            if stop() {
-                bail!(super::Interrupted);
-            }
-            if Instant::now() > deadline {
-                let log = fs::read_to_string(&self.log).unwrap_or_default();
-                bail!("the agent does not guard {names:?} yet. Its log:\n{log}");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
     }
 
     /// Every container.
@@ -210,13 +190,13 @@ impl Drop for Agent {
 }
 
 /// The documented port, or another one where that is taken.
-fn free_address() -> Result<String> {
+pub(super) fn free_address(port: u16) -> Result<String> {
     let taken = |port| TcpListener::bind(("127.0.0.1", port));
-    let listener = taken(8000).or_else(|_| taken(0)).context("no free port on loopback")?;
+    let listener = taken(port).or_else(|_| taken(0)).context("no free port on loopback")?;
     Ok(listener.local_addr()?.to_string())
 }
 
-fn toml(dir: &Path, address: &str, pattern: Option<&str>) -> String {
+fn toml(dir: &Path, address: &str, pattern: Option<&str>, central: &str) -> String {
     let quoted = |path: PathBuf| Value::String(path.display().to_string()).to_string();
     let pattern = pattern.map_or_else(String::new, |pattern| {
         format!("\n# The quickstart's containers are plain cgroups; LXC's and Docker's are known without.\n[[discovery.pattern]]\npath = '{pattern}'\n")
@@ -231,25 +211,18 @@ fn toml(dir: &Path, address: &str, pattern: Option<&str>) -> String {
          state_dir = {state}\n\
          restore_on_exit = true\n\
          \n\
-         [guardian.window]\n\
-         # The default is 100 ms. Half a second is easier on the eyes.\n\
-         cpu = \"500ms\"\n\
-         \n\
          [api]\n\
          listen = \"{address}\"\n\
          socket = {socket}\n\
          # So that curl may write without a token: for a walk-through only.\n\
          open_writes = true\n\
-         {pattern}\n\
-         [[container]]\n\
-         name = \"cont[01]\"\n\
-         guard = true\n\
          \n\
-         [container.cpu]\n\
-         # Shares: 100 are one core.\n\
-         min = 50\n\
-         max = 200\n\
-         boundary = 25\n",
+         [central]\n\
+         # Which containers are guarded, how far and by which rules is said there, through its Orchestrator API. Without a central\n\
+         # service [[container]] says it here: the agent needs nobody.\n\
+         url = \"{central}\"\n\
+         report_interval = \"1s\"\n\
+         {pattern}",
         state = quoted(dir.join("state")),
         socket = quoted(dir.join("agent.sock")),
     )

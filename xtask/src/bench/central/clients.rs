@@ -54,28 +54,27 @@ pub(super) fn beside(service: &Service, fleet: &Fleet) -> Result<Vec<Row>> {
 fn p99(service: &Service, structure: &str, writes: bool) -> Result<(f64, f64)> {
     let all = Mutex::new(Vec::new());
     let began = Instant::now();
-    thread::scope(|scope| -> Result<()> {
-        let client = |n: usize| -> Result<()> {
-            let mut connection = Connection::open(service.address)?;
-            let mut times = Vec::new();
-            while began.elapsed() < TIME {
-                let asked = Instant::now();
-                if writes {
-                    let path = format!("/structure/{structure}/limits/cpu/boundary");
-                    let body = format!("{{\"value\": {}}}", 1 + (n + times.len()) % 50);
-                    connection.ask("PUT", &path, "Content-Type: application/json\r\n", body.as_bytes())?;
-                } else {
-                    connection.ask("GET", &format!("/structure/{structure}"), "", b"")?;
-                }
-                let (status, answer) = connection.answer()?;
-                ensure!(status < 300, "{status} {}", String::from_utf8_lossy(&answer));
-                times.push(asked.elapsed().as_secs_f64() * 1e3);
+    let client = |n: usize| -> Result<()> {
+        let mut connection = Connection::open(service.address)?;
+        let mut times = Vec::new();
+        while began.elapsed() < TIME {
+            let asked = Instant::now();
+            if writes {
+                let path = format!("/structure/{structure}/limits/cpu/boundary");
+                let body = format!("{{\"value\": {}}}", 1 + (n + times.len()) % 50);
+                connection.ask("PUT", &path, "Content-Type: application/json\r\n", body.as_bytes())?;
+            } else {
+                connection.ask("GET", &format!("/structure/{structure}"), "", b"")?;
             }
-            all.lock().ok().context("a client has ended")?.extend(times);
-            Ok(())
-        };
-        let client = &client;
-        let clients: Vec<_> = (0..CLIENTS).map(|n| scope.spawn(move || client(n))).collect();
+            let (status, answer) = connection.answer()?;
+            ensure!(status < 300, "{status} {}", String::from_utf8_lossy(&answer));
+            times.push(asked.elapsed().as_secs_f64() * 1e3);
+        }
+        all.lock().ok().context("a client has ended")?.extend(times);
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|n| scope.spawn({ let client = &client; move || client(n) })).collect();
         clients.into_iter().try_for_each(|client| client.join().ok().context("a client has ended")?)
     })?;
     let mut times = all.into_inner().ok().context("a client has ended")?;

@@ -118,11 +118,12 @@ impl Fleet {
     }
 
     fn each(&self, work: impl Fn(&mut Vec<Agent>) -> Result<()> + Sync) -> Result<()> {
+        let ended = "a thread of the load has ended";
+        let run = |part: &Mutex<Vec<Agent>>| -> Result<()> { work(&mut *part.lock().ok().context(ended)?) };
         thread::scope(|scope| {
-            let run = |part: &'_ Mutex<Vec<Agent>>| -> Result<()> { work(&mut *part.lock().ok().context("a thread of the load has ended")?) };
             let run = &run;
             let threads: Vec<_> = self.parts.iter().map(|part| scope.spawn(move || run(part))).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().ok().context("a thread of the load has ended")?)
+            threads.into_iter().try_for_each(|thread| thread.join().ok().context(ended)?)
         })
     }
 }
