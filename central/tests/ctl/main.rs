@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "tests; two of them share a bed")]
 
 mod bed;
+mod openapi;
 mod tls;
 
 use std::fs;
