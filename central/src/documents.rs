@@ -27,8 +27,8 @@ pub use understand::Problem;
 pub(crate) use name::{id_of, key_of};
 pub(crate) use understand::problem;
 
-/// Documents of a page.
-const PAGE: usize = 1000;
+/// Documents of a page: what is read of them at once is memory that is not given back.
+const PAGE: usize = 200;
 
 /// How long the feed waits for a change before it is asked again.
 const WAIT: Duration = Duration::from_secs(30);
@@ -96,8 +96,8 @@ impl Documents {
 
     /// Shows each document, sorted by name, without copies of all of them at once.
     pub fn each(&self, database: Database, mut show: impl FnMut(Body)) {
-        for text in self.memory.texts(database) {
-            if let Some(body) = memory::parse(&text) {
+        for record in self.memory.records(database) {
+            if let Some(body) = memory::parse(&record) {
                 show(body);
             }
         }

@@ -1,9 +1,10 @@
 //! Every document as compact text, found by id and by name.
 //!
 //! Two sources fill it: the feed, which tells of each document some time after it was written, and our own writes, which are there at
-//! once. Versions cannot be ordered, so an entry that is ahead of the feed is marked, until the feed tells of the same version. What the feed
-//! tells of a marked entry may be older or newer: then only the store knows.
+//! once. Versions cannot be ordered, so a record that is ahead of the feed is marked, until the feed tells of the same version. What the
+//! feed tells of a marked record may be older or newer: then only the store knows.
 
+mod record;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -13,9 +14,11 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use super::name::key_of;
 use super::understand::{Problem, problem};
 use crate::store::{Body, Change, Database, Document, Rev};
-use shelf::{Entry, Shelf};
+use record::Record;
+use shelf::Shelf;
 
 /// What memory knew of a document at some moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,107 +72,113 @@ impl Memory {
     }
 
     pub(super) fn body(&self, database: Database, name: &str) -> Option<Body> {
-        let text = self.shelf(database).read().find(name).and_then(|(_, entry)| entry.text.clone())?;
-        parse(&text)
+        let record = self.shelf(database).read().find(name).cloned()?;
+        parse(&record)
     }
 
     pub(super) fn find(&self, database: Database, name: &str) -> Option<Found> {
-        let (id, seen, text) = {
+        let (record, deletions) = {
             let shelf = self.shelf(database).read();
-            let (id, entry) = shelf.find(name)?;
-            (Arc::clone(id), Seen { rev: entry.rev.clone(), deletions: shelf.deletions }, entry.text.clone()?)
+            (shelf.find(name).cloned()?, shelf.deletions)
         };
-        Some(Found { id, seen, body: parse(&text)? })
+        Some(Found { id: record.id().into(), seen: Seen { rev: record.rev(), deletions }, body: parse(&record)? })
     }
 
+    /// Sorted.
     pub(super) fn names(&self, database: Database) -> Vec<String> {
-        self.shelf(database).read().names.keys().map(ToString::to_string).collect()
+        self.shelf(database).read().found().into_iter().map(|(name, _)| name.to_owned()).collect()
     }
 
     pub(super) fn ids(&self, database: Database) -> BTreeSet<String> {
-        self.shelf(database).read().entries.keys().map(ToString::to_string).collect()
+        self.shelf(database).read().ids().map(str::to_owned).collect()
     }
 
     pub(super) fn bodies(&self, database: Database) -> Vec<Body> {
-        self.texts(database).iter().filter_map(|text| parse(text)).collect()
+        self.records(database).iter().filter_map(parse).collect()
     }
 
     /// Sorted by name.
-    pub(super) fn texts(&self, database: Database) -> Vec<Arc<str>> {
-        let shelf = self.shelf(database).read();
-        shelf.names.values().filter_map(|id| shelf.entries.get(id)?.text.clone()).collect()
+    pub(super) fn records(&self, database: Database) -> Vec<Record> {
+        self.shelf(database).read().found().into_iter().map(|(_, record)| record.clone()).collect()
     }
 
     pub(super) fn problems(&self) -> Vec<Problem> {
         let of = |database: Database| {
-            let shelf = self.shelf(database).read();
-            let problem = |(id, why): (Arc<str>, String)| Problem { database: database.name(), id: id.to_string(), why };
-            shelf.problems().into_iter().map(problem).collect::<Vec<_>>()
+            let problems = self.shelf(database).read().problems();
+            problems.into_iter().map(move |(id, why)| Problem { database: database.name(), id, why })
         };
         Database::ALL.into_iter().flat_map(of).collect()
     }
 
     pub(super) fn seen(&self, database: Database, id: &str) -> Seen {
-        let shelf = self.shelf(database).read();
-        Seen { rev: shelf.entries.get(id).and_then(|entry| entry.rev.clone()), deletions: shelf.deletions }
+        self.shelf(database).read().seen(id)
     }
 
     /// What the feed tells.
     pub(super) fn take(&self, change: Change) -> Taken {
         let Change { database, id, document } = change;
-        let entry = document.map(|document| entry(database, document, false));
+        // Most of what it tells we wrote ourselves.
+        if let Some(document) = &document
+            && self.shelf(database).write().confirm(&id, &document.rev)
+        {
+            return Taken::Same;
+        }
+        let new = document.map(|document| New::of(database, document, false));
         let mut shelf = self.shelf(database).write();
-        let known = shelf.entries.get_mut(id.as_str());
-        match (known, entry) {
-            (Some(known), Some(entry)) if known.rev.is_some() && known.rev == entry.rev => {
-                known.ahead = false;
-                Taken::Same
-            }
-            (Some(known), None) if known.text.is_none() => {
-                shelf.deletions += 1;
+        let known = shelf.record(&id).cloned();
+        shelf.deletions += u64::from(new.is_none());
+        match (known, new) {
+            (Some(known), None) if known.text().is_none() => {
                 shelf.remove(&id);
                 Taken::Same
             }
             (Some(known), _) if known.ahead => Taken::Unsure,
-            (_, Some(entry)) => Taken::Changed(shelf.insert(&id, entry)),
-            (Some(_), None) => {
-                shelf.deletions += 1;
-                Taken::Changed(shelf.remove(&id))
-            }
-            (None, None) => {
-                shelf.deletions += 1;
-                Taken::Same
-            }
+            (_, Some(new)) => Taken::Changed(new.put_on(&mut shelf)),
+            (Some(_), None) => Taken::Changed(shelf.remove(&id)),
+            (None, None) => Taken::Same,
         }
     }
 
-    /// What the store has, if memory still knows what it knew when the store was asked: the names of the documents that are not as they were.
-    /// `None`: ask again.
+    /// What the store has, if memory still knows what it knew when the store was asked: the names of the documents that are not as they
+    /// were. `None`: ask again.
     pub(super) fn put(&self, database: Database, id: &str, seen: &Seen, document: Option<Document>) -> Option<Vec<Arc<str>>> {
-        let entry = document.map(|document| entry(database, document, true));
+        let new = document.map(|document| New::of(database, document, true));
         let mut shelf = self.shelf(database).write();
-        let now = Seen { rev: shelf.entries.get(id).and_then(|entry| entry.rev.clone()), deletions: shelf.deletions };
-        if !seen.is(&now) {
+        if !seen.is(&shelf.seen(id)) {
             return None;
         }
-        Some(match entry {
-            Some(entry) => shelf.insert(id, entry),
+        Some(match new {
+            Some(new) => new.put_on(&mut shelf),
             None => shelf.bury(id),
         })
     }
 }
 
-fn entry(database: Database, document: Document, ahead: bool) -> Entry {
-    let Document { id, rev, body } = document;
-    let problem = problem(database, &id, &body);
-    if let Some(why) = &problem {
-        tracing::warn!(%database, id, "this document cannot be understood: {why}");
-    }
-    let key = super::name::key_of(database, &id, &body).ok().map(Into::into);
-    let text = serde_json::to_string(&body).unwrap_or_default();
-    Entry { key, rev: Some(rev), text: Some(text.into()), ahead, problem: problem.map(Into::into) }
+/// A document on its way into memory.
+struct New {
+    record: Record,
+    name: Option<String>,
+    problem: Option<String>,
 }
 
-pub(super) fn parse(text: &str) -> Option<Body> {
-    serde_json::from_str(text).ok()
+impl New {
+    fn of(database: Database, document: Document, ahead: bool) -> Self {
+        let Document { id, rev, body } = document;
+        let problem = problem(database, &id, &body);
+        if let Some(why) = &problem {
+            tracing::warn!(%database, id, "this document cannot be understood: {why}");
+        }
+        let name = key_of(database, &id, &body).ok();
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        Self { record: Record::new(&id, &rev, &text, ahead), name, problem }
+    }
+
+    fn put_on(self, shelf: &mut Shelf) -> Vec<Arc<str>> {
+        shelf.insert(self.record, self.name.as_deref(), self.problem.as_deref())
+    }
+}
+
+/// The document of a record; none where it was deleted.
+pub(super) fn parse(record: &Record) -> Option<Body> {
+    serde_json::from_str(record.text()?).ok()
 }

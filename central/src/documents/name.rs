@@ -22,7 +22,7 @@ pub(crate) fn key_of(database: Database, id: &str, body: &Body) -> Result<String
 }
 
 /// The name that an id of ours stands for.
-fn name_of(id: &str) -> &str {
+pub(super) fn name_of(id: &str) -> &str {
     id.strip_prefix(':').filter(|name| name.starts_with(['_', ':'])).unwrap_or(id)
 }
 

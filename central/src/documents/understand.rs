@@ -67,18 +67,18 @@ mod tests {
 
     use super::*;
 
-    fn why(database: Database, body: Value) -> Option<String> {
+    fn why(database: Database, body: &Value) -> Option<String> {
         problem(database, "x", body.as_object().unwrap())
     }
 
     #[test]
     fn what_is_lenient_is_understood() {
         let host = json!({"subtype": "host", "name": "h", "resources": {"cpu": {"max": "400", "free": 0}}});
-        assert_eq!(why(Database::Structures, host), None);
+        assert_eq!(why(Database::Structures, &host), None);
         let old = json!({"name": "CpuRescaleUp", "rescale_by": "amount", "amount": "75"});
-        assert_eq!(why(Database::Rules, old), None);
-        assert_eq!(why(Database::Services, json!({"name": "rebalancer", "config": {"ACTIVE": "perhaps"}})), None);
-        assert_eq!(why(Database::Services, json!({"name": "guardian", "heartbeat": ""})), None);
+        assert_eq!(why(Database::Rules, &old), None);
+        assert_eq!(why(Database::Services, &json!({"name": "rebalancer", "config": {"ACTIVE": "perhaps"}})), None);
+        assert_eq!(why(Database::Services, &json!({"name": "guardian", "heartbeat": ""})), None);
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
             (Database::Users, json!({}), "it has no name"),
         ];
         for (database, body, expected) in table {
-            let why = why(database, body.clone()).unwrap_or_default();
+            let why = why(database, &body).unwrap_or_default();
             assert!(why.contains(expected), "{body}: {why:?}");
         }
     }

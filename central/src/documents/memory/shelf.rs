@@ -3,105 +3,125 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Seen;
+use super::record::Record;
+use crate::documents::name::{id_of, name_of};
 use crate::store::Rev;
 
-/// One document.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    /// The name by which it is found; `None` where it has none.
-    pub(super) key: Option<Arc<str>>,
-    /// `None`: it was deleted.
-    pub(super) rev: Option<Rev>,
-    /// `None`: it was deleted, and the feed has not told of that yet.
-    pub(super) text: Option<Arc<str>>,
-    /// Whether it came past the feed, which has not told of it yet.
-    pub(super) ahead: bool,
-    /// Why it cannot be understood.
-    pub(super) problem: Option<Box<str>>,
-}
-
+/// Documents by their ids, most of which are the names' ([`id_of`]); only the others are listed by name.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    /// By id.
-    pub(super) entries: BTreeMap<Arc<str>, Entry>,
-    /// Name to id. Where several documents have one name, the first id that was seen has it.
-    pub(super) names: BTreeMap<Arc<str>, Arc<str>>,
-    /// Ids of documents whose name another one has.
-    shadowed: BTreeSet<Arc<str>>,
+    records: BTreeSet<Record>,
+    /// Ids that are not the names', with the name if there is one.
+    odd: BTreeMap<Box<str>, Option<Arc<str>>>,
+    /// Those by name. Where several documents have one name, it is the one's whose id is the name's, else the first id's.
+    by_name: BTreeMap<Arc<str>, BTreeSet<Box<str>>>,
+    /// Why documents cannot be understood, by id.
+    problems: BTreeMap<Box<str>, Box<str>>,
+    /// Of which the feed told.
     pub(super) deletions: u64,
 }
 
 impl Shelf {
-    /// The document that is found by a name, with its id.
-    pub(super) fn find(&self, name: &str) -> Option<(&Arc<str>, &Entry)> {
-        self.entries.get_key_value(self.names.get(name)?)
+    pub(super) fn record(&self, id: &str) -> Option<&Record> {
+        self.records.get(id)
     }
 
-    /// What cannot be understood, by id.
-    pub(super) fn problems(&self) -> Vec<(Arc<str>, String)> {
-        let mut problems = Vec::new();
-        for (id, entry) in &self.entries {
-            if let Some(why) = &entry.problem {
-                problems.push((Arc::clone(id), why.to_string()));
-            } else if self.shadowed.contains(id)
-                && let Some(name) = &entry.key
-                && let Some(other) = self.names.get(name)
+    pub(super) fn seen(&self, id: &str) -> Seen {
+        Seen { rev: self.record(id).and_then(Record::rev), deletions: self.deletions }
+    }
+
+    /// The document that is found by a name.
+    pub(super) fn find(&self, name: &str) -> Option<&Record> {
+        let id = id_of(name);
+        let usual = self.record(&id).filter(|record| record.text().is_some() && !self.odd.contains_key(id.as_str()));
+        usual.or_else(|| self.record(self.by_name.get(name)?.first()?))
+    }
+
+    /// Every document that is found by its name, sorted.
+    pub(super) fn found(&self) -> Vec<(&str, &Record)> {
+        let usual = self.records.iter().filter(|record| record.text().is_some() && !self.odd.contains_key(record.id()));
+        let mut found: Vec<(&str, &Record)> = usual.map(|record| (name_of(record.id()), record)).collect();
+        for name in self.by_name.keys() {
+            found.extend(self.find(name).filter(|record| self.odd.contains_key(record.id())).map(|record| (&**name, record)));
+        }
+        found.sort_by_key(|(name, _)| *name);
+        found
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.records.iter().map(Record::id)
+    }
+
+    /// What cannot be understood, and what cannot be found because another document has its name.
+    pub(super) fn problems(&self) -> Vec<(String, String)> {
+        let mut problems: Vec<(String, String)> =
+            self.problems.iter().map(|(id, why)| (id.to_string(), why.to_string())).collect();
+        for (id, name) in &self.odd {
+            if let Some(name) = name
+                && let Some(other) = self.find(name)
+                && other.id() != &**id
             {
-                problems.push((Arc::clone(id), format!("the document {other:?} has its name, {name:?}, already")));
+                problems.push((id.to_string(), format!("the document {:?} has its name, {name:?}, already", other.id())));
             }
         }
         problems
     }
 
     /// A document as it is now. Returns the names that are not as they were.
-    pub(super) fn insert(&mut self, id: &str, mut entry: Entry) -> Vec<Arc<str>> {
-        let before = self.entries.get(id).and_then(|known| known.key.clone());
-        let id = self.entries.get_key_value(id).map_or_else(|| id.into(), |(id, _)| Arc::clone(id));
-        let mut changed = Vec::new();
-        if before.is_some() && before == entry.key {
-            // The text that is there already serves as well.
-            entry.key.clone_from(&before);
-        } else {
-            changed.extend(self.release(&id, before));
-            if let Some(name) = &mut entry.key {
-                if **name == *id {
-                    *name = Arc::clone(&id);
-                }
-                if self.names.contains_key(name) {
-                    self.shadowed.insert(Arc::clone(&id));
-                } else {
-                    self.names.insert(Arc::clone(name), Arc::clone(&id));
-                }
-            }
+    pub(super) fn insert(&mut self, record: Record, name: Option<&str>, problem: Option<&str>) -> Vec<Arc<str>> {
+        let id: Box<str> = record.id().into();
+        let before = self.forget(&id);
+        self.records.replace(record);
+        if let Some(why) = problem {
+            self.problems.insert(id.clone(), why.into());
         }
-        changed.extend(entry.key.clone().filter(|name| self.names.get(name) == Some(&id)));
-        self.entries.insert(id, entry);
-        changed
+        let name: Option<Arc<str>> = name.map(Into::into);
+        if name.as_ref().is_none_or(|name| id_of(name) != *id) {
+            if let Some(name) = &name {
+                self.by_name.entry(Arc::clone(name)).or_default().insert(id.clone());
+            }
+            self.odd.insert(id, name.clone());
+        }
+        before.into_iter().filter(|before| Some(before) != name.as_ref()).chain(name.clone()).collect()
+    }
+
+    /// The feed tells of a document: whether it is the version that is here.
+    pub(super) fn confirm(&mut self, id: &str, rev: &Rev) -> bool {
+        let Some(record) = self.record(id).filter(|record| record.rev().as_ref() == Some(rev)) else { return false };
+        if record.ahead {
+            let mut record = record.clone();
+            record.ahead = false;
+            self.records.replace(record);
+        }
+        true
     }
 
     /// A document that is no more. Returns the names that are not as they were.
     pub(super) fn remove(&mut self, id: &str) -> Vec<Arc<str>> {
-        let Some((id, entry)) = self.entries.remove_entry(id) else { return Vec::new() };
-        self.release(&id, entry.key).into_iter().collect()
+        let name = self.forget(id);
+        self.records.remove(id);
+        name.into_iter().collect()
     }
 
     /// The same past the feed: it is remembered until the feed tells of it.
     pub(super) fn bury(&mut self, id: &str) -> Vec<Arc<str>> {
         let changed = self.remove(id);
-        let grave = Entry { key: None, rev: None, text: None, ahead: true, problem: None };
-        self.entries.insert(id.into(), grave);
+        self.records.insert(Record::deleted(id));
         changed
     }
 
-    /// Gives up a name, to another document that has it too if there is one. Returns it if it was this document's.
-    fn release(&mut self, id: &Arc<str>, name: Option<Arc<str>>) -> Option<Arc<str>> {
-        self.shadowed.remove(id);
-        let name = name.filter(|name| self.names.get(name) == Some(id))?;
-        self.names.remove(&name);
-        let is_heir = |heir: &&Arc<str>| self.entries.get(*heir).is_some_and(|entry| entry.key.as_ref() == Some(&name));
-        if let Some(heir) = self.shadowed.iter().find(is_heir).cloned() {
-            self.shadowed.remove(&heir);
-            self.names.insert(Arc::clone(&name), heir);
+    /// Forgets everything about a document but its record. Returns its name.
+    fn forget(&mut self, id: &str) -> Option<Arc<str>> {
+        self.problems.remove(id);
+        let is_there = self.record(id)?.text().is_some();
+        let Some(name) = self.odd.remove(id) else { return is_there.then(|| name_of(id).into()) };
+        let name = name?;
+        if let Some(ids) = self.by_name.get_mut(&name) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.by_name.remove(&name);
+            }
         }
         Some(name)
     }

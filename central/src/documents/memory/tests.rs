@@ -86,15 +86,29 @@ fn ids_may_be_any_and_names_may_change() {
 }
 
 #[test]
-fn of_two_documents_of_one_name_the_first_counts_until_it_goes() {
+fn of_documents_of_one_name_one_counts_until_it_goes() {
     let memory = Memory::default();
     told(&memory, "x", Some(document("x", 1, "cont0")));
-    assert_eq!(told(&memory, "y", Some(document("y", 2, "cont0"))), changed(&[]));
-    assert_eq!(rev(&memory, "cont0"), Some(1));
+    assert_eq!(told(&memory, "y", Some(document("y", 2, "cont0"))), changed(&["cont0"]));
+    assert_eq!((rev(&memory, "cont0"), memory.names(DB).len()), (Some(1), 1));
     let why = "the document \"x\" has its name, \"cont0\", already".to_owned();
     assert_eq!(memory.problems(), [Problem { database: "structures", id: "y".into(), why }]);
     assert_eq!(told(&memory, "x", None), changed(&["cont0"]));
     assert_eq!((rev(&memory, "cont0"), memory.problems().len()), (Some(2), 0));
+    // One whose id is the name's goes before all others.
+    told(&memory, "cont0", Some(document("cont0", 3, "cont0")));
+    assert_eq!((rev(&memory, "cont0"), memory.names(DB).len(), memory.problems().len()), (Some(3), 1, 1));
+}
+
+#[test]
+fn names_are_sorted_whatever_the_ids() {
+    let memory = Memory::default();
+    for (n, (id, name)) in [("z", "a"), ("b", "b"), (":_c", "_c"), ("a", "d"), ("::", ":")].into_iter().enumerate() {
+        told(&memory, id, Some(document(id, u32::try_from(n).unwrap(), name)));
+    }
+    assert_eq!(memory.names(DB), [":", "_c", "a", "b", "d"]);
+    let revs: Vec<u64> = memory.bodies(DB).iter().filter_map(|body| body["rev"].as_u64()).collect();
+    assert_eq!(revs, [4, 2, 0, 1, 3]);
 }
 
 #[test]
