@@ -28,7 +28,7 @@ enum Finding {
 
 /// Runs `cargo xtask setup`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let looked = [("system", system()), ("user", user()), ("rust", rust()?), ("lints", lints()), ("lxc", lxc())];
+    let looked = [("system", system()), ("user", user()), ("rust", rust()?), ("network", network()), ("lints", lints()), ("lxc", lxc())];
     let mut bad = false;
     for (what, finding) in &looked {
         let (mark, text) = match finding {
@@ -99,6 +99,16 @@ fn rust() -> Result<Finding> {
 /// `1.95.0-nightly` as 1, 95, 0.
 fn numbers(version: &str) -> Vec<u32> {
     version.split(['.', '-']).map_while(|number| number.parse().ok()).collect()
+}
+
+/// What tests with several hosts are made with: a network namespace each.
+fn network() -> Finding {
+    let missing: Vec<_> = [("ip", "iproute2"), ("nsenter", "util-linux")]
+        .into_iter()
+        .filter(|(tool, _)| process::output(Command::new(tool).arg("-V")).is_err())
+        .map(|(tool, package)| format!("no {tool}: apt install {package}"))
+        .collect();
+    if missing.is_empty() { Finding::Good("ip and nsenter".to_owned()) } else { Finding::Bad(missing.join("; ")) }
 }
 
 fn lints() -> Finding {

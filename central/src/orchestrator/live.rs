@@ -1,5 +1,5 @@
-//! What agents report now, laid over documents: `current`, `usage`, `upper` and `lower` of containers, `free` and the core map of hosts. The
-//! documents have these too, from when they were last written.
+//! What agents report now, laid over documents: `current`, `usage`, `upper` and `lower` of containers, `free` and the core map of hosts, the
+//! totals of applications and users. The documents have these too, from when they were last written.
 
 use headroom_model::limit::Limit;
 use headroom_model::number::plain;
@@ -15,7 +15,20 @@ pub(super) fn over_structure(central: &Central, body: &mut Body) {
     match body.get("subtype").and_then(Value::as_str) {
         Some("container") => over_container(central, &name, body),
         Some("host") => over_host(central, &name, body),
+        Some("application") => {
+            if let Some(totals) = central.groups.application(&name) {
+                totals.lay_over(body);
+            }
+        }
         _ => {}
+    }
+}
+
+/// Over a user.
+pub(super) fn over_user(central: &Central, body: &mut Body) {
+    let totals = body.get("name").and_then(Value::as_str).and_then(|name| central.groups.user(name));
+    if let Some(totals) = totals {
+        totals.lay_over(body);
     }
 }
 

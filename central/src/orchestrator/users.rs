@@ -8,20 +8,22 @@ use serde_json::{Map, Value, json};
 
 use super::ask::{Asker, At, Fields, NoBody};
 use super::fields::{Part, count, entry, no_resource};
-use super::{Reply, lists};
+use super::{Reply, lists, live};
 use crate::answer::{Answer, json};
 use crate::central::Central;
 use crate::store::{Body, Database};
 
 /// `GET /user/`
 pub(super) async fn list(State(central): State<Central>) -> Reply {
-    lists::whole(central, Database::Users, |_, _| {}).await
+    lists::whole(central, Database::Users, live::over_user).await
 }
 
 /// `GET /user/{name}`
 pub(super) async fn one(State(central): State<Central>, At(name): At<String>) -> Reply {
     let body = central.documents.body(Database::Users, &name);
-    body.map(|body| json(StatusCode::OK, &body)).ok_or_else(|| Answer::missing(format!("there is no user {name:?}")))
+    let mut body = body.ok_or_else(|| Answer::missing(format!("there is no user {name:?}")))?;
+    live::over_user(&central, &mut body);
+    Ok(json(StatusCode::OK, &body))
 }
 
 /// `PUT /user/{name}`
