@@ -14,13 +14,13 @@ const START: f64 = 1_700_000_000.0;
 struct Accounts(RefCell<Vec<Holder>>);
 
 impl Accounts {
-    fn number(&self, holder: &Holder) -> Result<u32, Infallible> {
+    fn number(&self, holder: &Holder) -> u32 {
         let mut all = self.0.borrow_mut();
         let at = all.iter().position(|known| known == holder).unwrap_or_else(|| {
             all.push(holder.clone());
             all.len() - 1
         });
-        Ok(u32::try_from(at).unwrap())
+        u32::try_from(at).unwrap()
     }
 
     fn holder(&self, number: u32) -> Option<Holder> {
@@ -42,7 +42,7 @@ impl Books {
         // As after a restart each time.
         let bytes = encode(&self.host);
         self.host = decode(&bytes, |number| self.accounts.holder(number)).unwrap();
-        let filed = self.host.count(counts, |holder| self.accounts.number(holder)).unwrap();
+        let filed = self.host.count(counts, |holder| Ok::<_, Infallible>(self.accounts.number(holder))).unwrap();
         let counted = filed.is_some();
         self.filed.extend(filed.unwrap_or_default());
         counted
