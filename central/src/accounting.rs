@@ -13,6 +13,7 @@ mod route;
 mod schema;
 mod spread;
 mod state;
+mod tidy;
 mod writer;
 
 use axum::Router;

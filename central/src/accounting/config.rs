@@ -17,9 +17,12 @@ pub struct Prices {
     pub gib_hour: Option<f64>,
     /// What the prices are in: shown beside them.
     pub currency: String,
-    /// For how long amounts are told apart by five minutes; then by the hour.
+    /// For how long amounts are told apart by five minutes.
     #[serde(deserialize_with = "duration")]
     pub keep_fine: Duration,
+    /// For how long they are told apart by the hour; then by the day.
+    #[serde(deserialize_with = "duration")]
+    pub keep_hours: Duration,
     /// For how long they are kept at all.
     #[serde(deserialize_with = "duration")]
     pub keep: Duration,
@@ -28,7 +31,7 @@ pub struct Prices {
 impl Default for Prices {
     fn default() -> Self {
         let day = Duration::from_hours(24);
-        Self { core_hour: None, gib_hour: None, currency: "EUR".into(), keep_fine: 2 * day, keep: 800 * day }
+        Self { core_hour: None, gib_hour: None, currency: "EUR".into(), keep_fine: day, keep_hours: 31 * day, keep: 800 * day }
     }
 }
 

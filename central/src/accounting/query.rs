@@ -7,7 +7,7 @@ use headroom_model::resource::Resource;
 use rusqlite::{Connection, params};
 
 use super::codec::decode;
-use super::spread::{FINE, HOUR, add, start};
+use super::spread::{DAY, FINE, HOUR, add, start};
 use super::state::Holder;
 use crate::refeeder::Owners;
 
@@ -59,7 +59,7 @@ pub(super) fn lines(connection: &mut Connection, wanted: &Wanted) -> rusqlite::R
     let moment = connection.transaction()?;
     let accounts = accounts(&moment, wanted)?;
     let mut sums: BTreeMap<(u32, u8), Areas> = BTreeMap::new();
-    for (table, length) in [("fine", FINE), ("hours", HOUR)] {
+    for (table, length) in [("fine", FINE), ("hours", HOUR), ("days", DAY)] {
         filed(&moment, table, length, wanted, &accounts, &mut sums)?;
     }
     open(&moment, wanted, &accounts, &mut sums)?;

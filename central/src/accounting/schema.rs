@@ -15,8 +15,8 @@ use crate::refeeder::Owners;
 /// Bumped when older programs must not write the file any more.
 const VERSION: i64 = 1;
 
-/// `accounts`: whom amounts are for; an empty application or user is none. `fine` and `hours`: amounts by the time they fell into (seconds
-/// since the epoch), in unit x seconds. `hosts`: counters as they were last counted, with what is not filed yet ([`super::codec`]).
+/// `accounts`: whom amounts are for; an empty application or user is none. `fine`, `hours` and `days`: amounts by the time they fell into, five
+/// minutes and longer (its beginning in seconds since the epoch), in unit x seconds; an amount is in one of them. `hosts`: counters as they were last counted, with what is not filed yet ([`super::codec`]).
 const TABLES: &str = "
     CREATE TABLE accounts (id INTEGER PRIMARY KEY, structure TEXT NOT NULL, host TEXT NOT NULL, application TEXT NOT NULL,
         user TEXT NOT NULL, UNIQUE (structure, host, application, user));
@@ -25,6 +25,8 @@ const TABLES: &str = "
     CREATE TABLE fine (start INTEGER NOT NULL, account INTEGER NOT NULL, resource INTEGER NOT NULL, used REAL NOT NULL,
         allocated REAL NOT NULL, reserved REAL NOT NULL, PRIMARY KEY (start, account, resource)) WITHOUT ROWID;
     CREATE TABLE hours (start INTEGER NOT NULL, account INTEGER NOT NULL, resource INTEGER NOT NULL, used REAL NOT NULL,
+        allocated REAL NOT NULL, reserved REAL NOT NULL, PRIMARY KEY (start, account, resource)) WITHOUT ROWID;
+    CREATE TABLE days (start INTEGER NOT NULL, account INTEGER NOT NULL, resource INTEGER NOT NULL, used REAL NOT NULL,
         allocated REAL NOT NULL, reserved REAL NOT NULL, PRIMARY KEY (start, account, resource)) WITHOUT ROWID;
     CREATE TABLE hosts (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, state BLOB NOT NULL);
 ";

@@ -8,6 +8,9 @@ pub(super) const FINE: i64 = 300;
 /// The coarser way, in seconds.
 pub(super) const HOUR: i64 = 3600;
 
+/// The coarsest, in seconds.
+pub(super) const DAY: i64 = 86_400;
+
 /// What grew over longer is told apart by the hour.
 const LONG: f64 = 7200.0;
 

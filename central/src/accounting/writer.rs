@@ -16,18 +16,15 @@ use super::codec::{decode, encode};
 use super::config::Prices;
 use super::ledger::LedgerError;
 use super::schema::{account, file, holder};
-use super::spread::HOUR;
 use super::state::{Counts, Host};
+use super::tidy::tidy;
 use crate::central::wall;
 
 /// The most reports of one transaction.
 const TOGETHER: usize = 256;
 
-/// How often is looked for what is to be merged into hours, or dropped.
-const TIDY: Duration = Duration::from_secs(10);
-
-/// How much of that is done at once, in s of amounts: transactions stay short.
-const TIDIED: i64 = HOUR;
+/// How often is looked for what is old. A little of it is done each time, so that no report waits for long.
+const TIDY: Duration = Duration::from_secs(1);
 
 /// A report to be counted.
 #[derive(Debug)]
@@ -69,11 +66,12 @@ impl Writer {
             match takes.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(first) => self.together(std::iter::once(first).chain(takes.try_iter()).take(TOGETHER).collect()),
                 Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    next = Instant::now() + TIDY;
-                    if let Err(e) = self.tidy(wall()) {
-                        tracing::warn!("old amounts are not merged: {}: {e}", self.path.display());
-                    }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() >= next {
+                next = Instant::now() + TIDY;
+                if let Err(e) = tidy(&mut self.connection, &self.prices, wall()) {
+                    tracing::warn!("old amounts are not merged: {}: {e}", self.path.display());
                 }
             }
         }
@@ -121,30 +119,6 @@ impl Writer {
             }
         }
         drop(write);
-        transaction.commit()
-    }
-
-    /// Merges what is old into hours and drops what is too old, some of it at a time.
-    fn tidy(&mut self, now: f64) -> rusqlite::Result<()> {
-        let before = |keep: Duration| super::spread::start(now - keep.as_secs_f64(), HOUR);
-        let transaction = self.connection.transaction()?;
-        let first = |table: &str| -> rusqlite::Result<Option<i64>> {
-            transaction.query_row(&format!("SELECT min(start) FROM {table}"), [], |row| row.get(0))
-        };
-        if let Some(first) = first("fine")? {
-            let until = before(self.prices.keep_fine).min(super::spread::start(first as f64, HOUR) + TIDIED);
-            transaction.execute(
-                "INSERT INTO hours SELECT start / ?2 * ?2, account, resource, sum(used), sum(allocated), sum(reserved) FROM fine \
-                 WHERE start < ?1 GROUP BY 1, 2, 3 ON CONFLICT DO UPDATE SET used = used + excluded.used, \
-                 allocated = allocated + excluded.allocated, reserved = reserved + excluded.reserved",
-                params![until, HOUR],
-            )?;
-            transaction.execute("DELETE FROM fine WHERE start < ?1", [until])?;
-        }
-        if let Some(first) = first("hours")? {
-            let until = before(self.prices.keep).min(first + TIDIED);
-            transaction.execute("DELETE FROM hours WHERE start < ?1", [until])?;
-        }
         transaction.commit()
     }
 }
