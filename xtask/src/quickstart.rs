@@ -142,7 +142,7 @@ fn keep(central: &Central, agent: &Agent, loads: &mut [Load], stop: &dyn Fn() ->
     println!("\nstill running, guarded again (--keep). Try, in another terminal:");
     println!("  curl {}/structure/cont0", central.url);
     println!("  curl -X PUT {}/structure/cont0/limits/cpu/boundary -d '{{\"value\": 10}}'", central.url);
-    println!("  {} --url {} hosts", ctl.display(), central.url);
+    println!("  {} --central {} hosts", ctl.display(), central.url);
     println!("  {} status --url {}", agent.binary.display(), agent.url);
     println!("Ctrl-C ends it.");
     while !stop() {
