@@ -95,3 +95,119 @@ impl fmt::Debug for Ledger {
         f.debug_struct("Ledger").field("path", &self.path).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use headroom_model::accounting::Areas;
+    use headroom_model::documents::by_resource::ByResource;
+    use headroom_model::limit::Limit;
+    use headroom_model::resource::Resource;
+    use headroom_model::wire::{ContainerReport, GuardState, HostReport, ResourceReport};
+
+    use super::*;
+
+    fn report(host: &str, sequence: u64, used: f64) -> Report {
+        let areas = Areas { used, allocated: 2.0 * used, reserved: 4.0 * used };
+        let (current, effective) = (Limit::At(200.0), Limit::At(200.0));
+        let cpu = ResourceReport { guard: true, current, effective, usage: None, upper: None, lower: None, areas };
+        let mut resources = ByResource::default();
+        resources.known[Resource::Cpu] = Some(cpu);
+        let container = ContainerReport {
+            name: format!("cont of {host}"),
+            engine: "lxc".into(),
+            incarnation: "1".into(),
+            application: None,
+            guard: GuardState::On,
+            notes: Vec::new(),
+            seed: None,
+            cpu_total: None,
+            throttled: None,
+            resources,
+        };
+        Report {
+            host: host.into(),
+            instance: "7".into(),
+            started_at: 1e9,
+            sequence,
+            at: 1e9 + 5.0 * (sequence + 1) as f64,
+            version: String::new(),
+            status: HostReport::default(),
+            containers: vec![container],
+            decisions: Vec::new(),
+            sets: Vec::new(),
+        }
+    }
+
+    async fn receive(ledger: &Ledger, report: &Report) -> Result<(), LedgerError> {
+        ledger.receive(report, report.at, |_| Owners::default()).await
+    }
+
+    async fn used(ledger: &Ledger) -> f64 {
+        let all = Wanted { to: 2e9, ..Wanted::default() };
+        ledger.lines(all).await.unwrap().iter().map(|line| line.areas.used).sum()
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_counts_when_it_comes_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path(), &Prices::default()).unwrap();
+        receive(&ledger, &report("host0", 0, 10.0)).await.unwrap();
+        let other = rusqlite::Connection::open(directory.path().join("accounting.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = receive(&ledger, &report("host0", 1, 25.0)).await.unwrap_err().to_string();
+        assert!(error.contains("accounting.db") && error.contains("locked"), "{error}");
+        assert!(receive(&ledger, &report("host1", 0, 1.0)).await.is_err());
+        other.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(used(&ledger).await, 10.0);
+        receive(&ledger, &report("host0", 1, 25.0)).await.unwrap();
+        receive(&ledger, &report("host1", 0, 1.0)).await.unwrap();
+        assert_eq!(used(&ledger).await, 26.0);
+        drop(ledger);
+        let ledger = Ledger::open(directory.path(), &Prices::default()).unwrap();
+        receive(&ledger, &report("host0", 1, 25.0)).await.unwrap();
+        receive(&ledger, &report("host0", 2, 30.0)).await.unwrap();
+        assert_eq!(used(&ledger).await, 31.0);
+    }
+
+    #[tokio::test]
+    async fn many_hosts_at_once_are_all_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path(), &Prices::default()).unwrap();
+        let mut waiting = tokio::task::JoinSet::new();
+        for host in 0..300 {
+            let ledger = Arc::clone(&ledger);
+            waiting.spawn(async move {
+                for sequence in 0..3_u32 {
+                    receive(&ledger, &report(&format!("host{host}"), sequence.into(), f64::from(sequence + 1))).await.unwrap();
+                }
+            });
+        }
+        waiting.join_all().await;
+        assert_eq!(used(&ledger).await, 900.0);
+        let one = Wanted { structure: Some("cont of host7".into()), to: 2e9, ..Wanted::default() };
+        assert_eq!(ledger.lines(one).await.unwrap()[0].areas.reserved, 12.0);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_is_counted_all_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path(), &Prices::default()).unwrap();
+        let report = report("host0", 0, 10.0);
+        tokio::select! {
+            biased;
+            () = std::future::ready(()) => {}
+            _ = receive(&ledger, &report) => {}
+        }
+        // Nothing was sent: the future was never looked at.
+        assert_eq!(used(&ledger).await, 0.0);
+        let mut taken = Box::pin(receive(&ledger, &report));
+        std::future::poll_fn(|context| {
+            let _waits = taken.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(taken);
+        receive(&ledger, &report).await.unwrap();
+        assert_eq!(used(&ledger).await, 10.0);
+    }
+}

@@ -35,7 +35,8 @@ const TABLES: &str = "
 pub(super) fn writable(path: &Path) -> Result<Connection, String> {
     let open = || -> rusqlite::Result<Connection> {
         let mut connection = Connection::open(path)?;
-        connection.busy_timeout(Duration::from_secs(10))?;
+        // Nobody else writes it for longer.
+        connection.busy_timeout(Duration::from_secs(2))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // What is answered survives a power cut.
         connection.pragma_update(None, "synchronous", "FULL")?;
