@@ -28,7 +28,8 @@ enum Finding {
 
 /// Runs `cargo xtask setup`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let looked = [("system", system()), ("user", user()), ("rust", rust()?), ("network", network()), ("lints", lints()), ("lxc", lxc())];
+    let looked =
+        [("system", system()), ("user", user()), ("rust", rust()?), ("network", network()), ("lints", lints()), ("lxc", lxc())];
     let mut bad = false;
     for (what, finding) in &looked {
         let (mark, text) = match finding {

@@ -77,7 +77,13 @@ impl Client {
     }
 
     /// Asks for orders newer than `after`; `None` when there are none within `wait`.
-    pub(super) async fn orders(&self, host: &str, instance: &str, after: &str, wait: Duration) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) async fn orders(
+        &self,
+        host: &str,
+        instance: &str,
+        after: &str,
+        wait: Duration,
+    ) -> Result<Option<Vec<u8>>, Failure> {
         let url = self.url();
         let request = self
             .http

@@ -39,9 +39,7 @@ impl Identity {
 }
 
 fn make(path: &Path) -> io::Result<String> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let instance: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let instance = format!("{:016x}", getrandom::u64().map_err(io::Error::other)?);
     let new = path.with_extension("new");
     fs::write(&new, &instance)?;
     fs::rename(&new, path)?;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use globset::Glob;
-use headroom_model::documents::limits::Limits;
+use headroom_model::documents::limits::{Limits, ResourceLimits};
 use headroom_model::documents::service::Service as Document;
 use headroom_model::documents::structure::{Amounts, Container};
 use headroom_model::policy::rules::RuleSet;
+use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::resource::{PerResource, Resource};
 use headroom_model::settings::{Guardian, Guards, Scaler, Service};
 use headroom_model::wire::Orders;
@@ -74,7 +75,7 @@ fn container_rule(container: &Container, limits: Option<&Limits>, profile: Profi
     let resources = PerResource::from_fn(|resource| {
         let amounts = container.resources.known[resource].as_ref()?;
         let of = limits.and_then(|limits| limits.resources.known[resource].as_ref());
-        let boundary = of.and_then(|of| of.boundary()).map(|boundary| (boundary.value, boundary.kind));
+        let boundary = of.and_then(ResourceLimits::boundary).map(|boundary| (boundary.value, boundary.kind));
         resource_rule(resource, amounts, boundary.unwrap_or(default_boundary(profile)), &mut problems)
     });
     let guard = if container.guard { GuardMode::On } else { GuardMode::Off };
@@ -86,7 +87,7 @@ fn container_rule(container: &Container, limits: Option<&Limits>, profile: Profi
 fn resource_rule(
     resource: Resource,
     amounts: &Amounts,
-    (boundary, boundary_type): (f64, headroom_model::policy::thresholds::BoundaryType),
+    (boundary, boundary_type): (f64, BoundaryType),
     problems: &mut Vec<String>,
 ) -> Option<ResourceRule> {
     let (min, weight) = (amounts.min.unwrap_or(0.0), amounts.weight.unwrap_or(1.0));
@@ -112,7 +113,6 @@ fn resource_rule(
 
 #[cfg(test)]
 mod tests {
-    use headroom_model::policy::thresholds::BoundaryType;
     use serde_json::json;
 
     use super::*;
@@ -123,7 +123,7 @@ mod tests {
         Settings { config, rules }
     }
 
-    fn orders(container: serde_json::Value, guardian: serde_json::Value) -> Orders {
+    fn orders(container: &serde_json::Value, guardian: &serde_json::Value) -> Orders {
         serde_json::from_value(json!({
             "revision": "1",
             "structures": [container],
@@ -139,7 +139,7 @@ mod tests {
         let own = own("[[container]]\nname = \"*\"\nguard = true\ncpu = { min = 10, max = 100 }");
         let container = json!({"name": "cont0", "host": "h", "guard": true,
             "resources": {"cpu": {"max": "200", "min": 50, "guard": true}, "mem": {"max": 512, "min": 600, "guard": true}}});
-        let (settings, problems) = lay(&own, &orders(container, json!({"WINDOW_TIMELAPSE": 0.5, "EVENT_TIMEOUT": 5})));
+        let (settings, problems) = lay(&own, &orders(&container, &json!({"WINDOW_TIMELAPSE": 0.5, "EVENT_TIMEOUT": 5})));
         let config = &settings.config;
         assert_eq!(problems, [""; 0]);
         assert!(!config.scaler.active && config.guardian.active);
@@ -159,8 +159,9 @@ mod tests {
     #[test]
     fn what_is_not_guarded_by_its_document_is_not_guarded() {
         let own = own("[[container]]\nname = \"*\"\nguard = true\ncpu = { min = 10, max = 100 }");
-        let container = json!({"name": "cont0", "host": "h", "guard": "false", "resources": {"cpu": {"max": 200, "guard": true}}});
-        let (settings, _) = lay(&own, &orders(container, json!({})));
+        let container =
+            json!({"name": "cont0", "host": "h", "guard": "false", "resources": {"cpu": {"max": 200, "guard": true}}});
+        let (settings, _) = lay(&own, &orders(&container, &json!({})));
         assert_eq!(settings.config.containers[0].guard, GuardMode::Off);
     }
 
@@ -168,7 +169,7 @@ mod tests {
     fn what_cannot_be_carried_out_is_said() {
         let own = own("");
         let container = json!({"name": "a*b", "host": "h", "guard": true, "resources": {"cpu": {"guard": true}}});
-        let (settings, problems) = lay(&own, &orders(container, json!({"WINDOW_TIMELAPSE": "soon"})));
+        let (settings, problems) = lay(&own, &orders(&container, &json!({"WINDOW_TIMELAPSE": "soon"})));
         assert!(problems[0].contains("guardian.WINDOW_TIMELAPSE is \"soon\""), "{problems:?}");
         assert_eq!(settings.config.guardian.window[Resource::Cpu], own.config.guardian.window[Resource::Cpu]);
         let rule = &settings.config.containers[0];

@@ -85,7 +85,7 @@ fn container(container: &ContainerStatus, own: &Config, selector: &Selector, boo
             GuardMode::Advise => GuardState::Advise,
             GuardMode::On => GuardState::On,
         },
-        notes: container.notes.iter().map(|note| note.to_string()).collect(),
+        notes: container.notes.iter().map(ToString::to_string).collect(),
         seed: rule.map(seed),
         cpu_total: container.cpu_total,
         throttled: container.throttling.map(|t| (t.throttled_periods, t.throttled_us as f64 / 1e6)),

@@ -75,7 +75,8 @@ pub(super) async fn report(client: &Client, identity: &Identity, interval: Durat
                     if !std::mem::replace(&mut is_away, true) {
                         tracing::warn!("reports wait: {failure}");
                     }
-                    let is_bad = matches!(&failure, Failure::Refused { status, .. } if matches!(status.as_u16(), 400 | 413 | 422));
+                    let is_bad =
+                        matches!(&failure, Failure::Refused { status, .. } if matches!(status.as_u16(), 400 | 413 | 422));
                     if is_bad && !is_gone {
                         tracing::error!("central does not take a report, which is left out: {failure}");
                         queue.borrow_mut().pop();

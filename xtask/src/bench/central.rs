@@ -70,7 +70,11 @@ fn grow(built: &Built, agents: usize, time: Duration, is_it: bool) -> Result<Vec
         Row::told(name("resident memory at its beginning"), began, "MiB"),
         Row::told(name("central's CPU, of one core"), cpu, "%"),
         Row::told(name("until all containers had documents"), registered.as_secs_f64(), "s"),
-        Row::told(name("series and accounts on disk, a container and hour"), service.series_bytes()? / (agents * containers) as f64 / ((seen.seconds + settle.as_secs_f64()) / 3600.0), "bytes"),
+        Row::told(
+            name("series and accounts on disk, a container and hour"),
+            service.series_bytes()? / (agents * containers) as f64 / ((seen.seconds + settle.as_secs_f64()) / 3600.0),
+            "bytes",
+        ),
     ];
     if is_it {
         rows.extend(clients::beside(&service, &fleet)?);
@@ -79,8 +83,14 @@ fn grow(built: &Built, agents: usize, time: Duration, is_it: bool) -> Result<Vec
         let settled = service.documents()?;
         fleet.load(Duration::from_secs(40), Load::Idle)?;
         let idle = service.documents()?;
-        let differing = |a: &service::Documents, b: &service::Documents| a.iter().filter(|(key, value)| b.get(*key) != Some(*value)).count();
-        rows.push(Row::at_most(0.0, name("documents written in 40 s of an idle fleet, but heartbeats"), differing(&settled, &idle) as f64, ""));
+        let differing =
+            |a: &service::Documents, b: &service::Documents| a.iter().filter(|(key, value)| b.get(*key) != Some(*value)).count();
+        rows.push(Row::at_most(
+            0.0,
+            name("documents written in 40 s of an idle fleet, but heartbeats"),
+            differing(&settled, &idle) as f64,
+            "",
+        ));
         rows.push(Row::told(name("documents written while it came to rest"), differing(&before, &settled) as f64, ""));
     }
     service.stop()?;

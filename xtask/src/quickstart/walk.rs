@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) fn guard(central: &Central, agent: &Agent, names: &[&str], loads: &mut [Load], stop: &dyn Fn() -> bool) -> Result<()> {
     let mut until = |what: &str, done: &mut dyn FnMut() -> Result<bool>| wait(what, loads, stop, done);
     until("the containers are found", &mut || Ok(names.iter().all(|name| central.get(&format!("/structure/{name}")).is_ok())))?;
-    println!("\nfound, not guarded: no limit is touched. How far they may go, and half a second a window, which is easier on the eyes:");
+    println!(
+        "\nfound, not guarded: no limit is touched. How far they may go, and half a second a window, which is easier on the eyes:"
+    );
     central.put("/service/guardian/WINDOW_TIMELAPSE", Some(json!(0.5)))?;
     central.put("/service/guardian/EVENT_TIMEOUT", Some(json!(5)))?;
     for name in names {
@@ -42,8 +44,10 @@ pub(super) fn guard(central: &Central, agent: &Agent, names: &[&str], loads: &mu
     central.put("/service/scaler/ACTIVE", Some(json!(true)))?;
     until("the containers have their first limits", &mut || {
         let status = agent.status()?;
-        let is_limited = |name: &&str| status.iter().any(|c| c.name() == *name && c.cpu().is_some_and(|cpu| cpu.guard && amount(&cpu.limit).is_some()));
-        Ok(names.iter().all(|name| is_limited(name)))
+        let is_limited = |name: &&str| {
+            status.iter().any(|c| c.name() == *name && c.cpu().is_some_and(|cpu| cpu.guard && amount(&cpu.limit).is_some()))
+        };
+        Ok(names.iter().all(is_limited))
     })
 }
 
@@ -56,7 +60,10 @@ pub(super) fn leave(central: &Central, agent: &Agent, names: &[&str], stop: &dyn
     }
     wait("the limits are at max", &mut [], stop, &mut || {
         let status = agent.status()?;
-        Ok(status.iter().filter(|c| names.contains(&c.name())).all(|c| c.cpu().is_some_and(|cpu| amount(&cpu.limit) == Some(200.0))))
+        Ok(status
+            .iter()
+            .filter(|c| names.contains(&c.name()))
+            .all(|c| c.cpu().is_some_and(|cpu| amount(&cpu.limit) == Some(200.0))))
     })?;
     let bill = central.get("/accounting")?;
     let of = |key: &str| bill["resources"]["cpu"][key].as_f64().unwrap_or_default();

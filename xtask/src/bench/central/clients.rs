@@ -74,7 +74,14 @@ fn p99(service: &Service, structure: &str, writes: bool) -> Result<(f64, f64)> {
         Ok(())
     };
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|n| scope.spawn({ let client = &client; move || client(n) })).collect();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|n| {
+                scope.spawn({
+                    let client = &client;
+                    move || client(n)
+                })
+            })
+            .collect();
         clients.into_iter().try_for_each(|client| client.join().ok().context("a client has ended")?)
     })?;
     let mut times = all.into_inner().ok().context("a client has ended")?;

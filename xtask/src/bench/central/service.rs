@@ -14,8 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::http::Connection;
-use crate::bench::ground::{self, Running};
 use crate::bench::Built;
+use crate::bench::ground::{self, Running};
 use crate::process;
 
 /// How long it may take to come up.
@@ -41,7 +41,12 @@ impl Service {
         let (log, binary) = (dir.path().join("log"), built.release.join("headroom-central"));
         let mut command = Command::new(&binary);
         command.args(["serve", "--listen", "127.0.0.1:0", "--state-dir"]).arg(dir.path().join("state"));
-        command.env("RUST_LOG", "info").env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
+        command
+            .env("RUST_LOG", "info")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log)?);
         let mut running = Running::start(&mut command)?;
         let began = Instant::now();
         let address = loop {
@@ -65,7 +70,8 @@ impl Service {
     /// A line of `/proc/<pid>/status` that is in kB, in MiB.
     pub(super) fn memory_mib(&self, key: &str) -> Result<f64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.running.pid()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).with_context(|| format!("no {key}"))?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).with_context(|| format!("no {key}"))?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     }
 
