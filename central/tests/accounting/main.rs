@@ -152,6 +152,24 @@ fn series_follow_what_agents_report_and_outlive_a_restart() {
     assert!(guardian["metrics"]["conf.guardian.window_timelapse"].is_array(), "{guardian}");
     let beat = &central.get("/service/database_snapshoter")["heartbeat"];
     assert!(beat.as_f64().is_some_and(|at| (bed::now() - at).abs() < 60.0), "{beat}");
+    let user = json!({ "user": { "name": "ann", "subtype": "user", "resources": { "cpu": { "max": 800, "min": 0 }, "mem": { "max": 1, "min": 0 } } } });
+    central.put("/user/ann", &user);
+    bed::until("users are kept too", || {
+        let (status, text) = central.send("GET", "/timeseries?user=ann&resource=cpu", None, "");
+        status == 200 && text.contains("\"structure.cpu.max\":[800")
+    });
+    // Other fields on the fly; one of them is none.
+    central.put("/service/database_snapshoter/FIELDS_PERSISTED", &json!({ "value": ["usage", "free", "colour"] }));
+    bed::until("hosts have something free", || {
+        central.get("/timeseries?structure=host0&field=free")["metrics"]["structure.cpu.free"]
+            .as_array()
+            .is_some_and(|v| v[v.len() - 1] == 100)
+    });
+    bed::until("limits are kept no more", || {
+        central.report(&agent.next(&[("cont0", 1.0)]));
+        let newest = |metric: &str| series(&central)["metrics"][metric].as_array().and_then(|values| values.last().cloned());
+        newest("structure.cpu.usage") == Some(json!(12.5)) && newest("structure.cpu.current") == Some(Value::Null)
+    });
     // Switched off on the fly.
     central.put("/service/database_snapshoter/ACTIVE", &json!({ "value": "false" }));
     let mut before = usize::MAX;
