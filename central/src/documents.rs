@@ -7,6 +7,7 @@
 mod edits;
 mod memory;
 mod name;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod understand;
@@ -20,6 +21,7 @@ use tokio::sync::broadcast;
 
 use crate::store::{Body, Change, Cursor, Database, StateStore, StoreError};
 use memory::{Memory, Seen, Taken};
+use queue::Queue;
 
 pub use edits::Edit;
 pub use understand::Problem;
@@ -59,6 +61,7 @@ pub struct Documents {
     cursor: Mutex<Cursor>,
     told: broadcast::Sender<Changed>,
     places: Vec<tokio::sync::Mutex<()>>,
+    queue: Queue,
     /// Held over changes that concern several documents.
     many: tokio::sync::Mutex<()>,
 }
@@ -69,7 +72,15 @@ impl Documents {
         let cursor = Mutex::new(store.end().await?);
         let (told, _) = broadcast::channel(LAG);
         let places = std::iter::repeat_with(tokio::sync::Mutex::default).take(PLACES).collect();
-        let documents = Self { store, memory: Memory::default(), cursor, told, places, many: tokio::sync::Mutex::default() };
+        let documents = Self {
+            store,
+            memory: Memory::default(),
+            cursor,
+            told,
+            places,
+            queue: Queue::default(),
+            many: tokio::sync::Mutex::default(),
+        };
         documents.load().await?;
         Ok(Arc::new(documents))
     }

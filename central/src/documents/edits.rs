@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Documents;
 use super::memory::{Found, Seen};
 use super::name::id_of;
+use super::queue::{Leader, Outcome, Place};
 use crate::answer::Answer;
 use crate::store::{Body, Database, Document, Rev, StoreError, Write, Written};
 
@@ -51,17 +52,42 @@ impl Documents {
         name: &str,
         edit: impl Fn(&mut Body) -> Result<T, Answer> + Send + Sync,
     ) -> Result<T, Answer> {
-        let _turn = self.turn(database, name).await;
         for attempt in 0..ATTEMPTS {
-            let Found { id, seen, mut body } = self.memory.find(database, name).ok_or_else(|| missing(database, name))?;
-            let before = body.clone();
-            let value = edit(&mut body)?;
-            if body == before || self.send(Sent { database, id, seen, body: Some(body) }).await? {
-                return Ok(value);
+            let now = || self.memory.find(database, name).map(|found| found.body).ok_or_else(|| missing(database, name));
+            let (value, place) = self.queue.join(database, name, now, &edit)?;
+            let outcome = match place {
+                Place::Nothing => Outcome::Written,
+                Place::Leading(leader) => self.lead(database, name, leader).await,
+                // Where the leader went away, each tries by itself.
+                Place::Following(mut outcome) => {
+                    let told = outcome.wait_for(Option::is_some).await;
+                    told.ok().and_then(|outcome| outcome.clone()).unwrap_or(Outcome::Again)
+                }
+            };
+            match outcome {
+                Outcome::Written => return Ok(value),
+                Outcome::Failed(error) => return Err(error.into()),
+                Outcome::Again => back_off(attempt).await,
             }
-            back_off(attempt).await;
         }
         Err(busy(database, name))
+    }
+
+    /// Writes an edit, and those that joined it while it waited for its turn.
+    async fn lead(&self, database: Database, name: &str, mut leader: Leader<'_>) -> Outcome {
+        let _turn = self.turn(database, name).await;
+        let Some(edits) = leader.begin() else { return Outcome::Again };
+        let outcome = match self.memory.find(database, name).filter(|found| found.body == edits.base) {
+            None => Outcome::Again,
+            Some(_) if edits.body == edits.base => Outcome::Written,
+            Some(Found { id, seen, .. }) => match self.send(Sent { database, id, seen, body: Some(edits.body.clone()) }).await {
+                Ok(true) => Outcome::Written,
+                Ok(false) => Outcome::Again,
+                Err(error) => Outcome::Failed(error),
+            },
+        };
+        leader.end(&edits, outcome.clone());
+        outcome
     }
 
     /// Makes a new document.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::answer::Answer;
-use crate::store::{Sqlite, Write, Written};
+use crate::store::{Document, Sqlite, Write, Written};
 
 const DB: Database = Database::Structures;
 
@@ -38,7 +38,7 @@ impl Bed {
 }
 
 fn application(name: &str) -> Body {
-    json!({"subtype": "application", "name": name, "theirs": {"deep": [1]}}).as_object().unwrap().clone()
+    json!({"subtype": "application", "name": name, "kept": {"deep": [1]}}).as_object().unwrap().clone()
 }
 
 fn set(key: &'static str, value: Value) -> impl Fn(&mut Body) -> Result<(), Answer> + Send + Sync {
@@ -73,7 +73,7 @@ async fn both_changes_survive() {
     bed.others_set("app", "other", json!(1)).await;
     bed.documents.edit(DB, "app", set("ours", json!(2))).await.unwrap();
     let body = bed.documents.body(DB, "app").unwrap();
-    assert_eq!((&body["other"], &body["ours"], &body["theirs"]), (&json!(1), &json!(2), &json!({"deep": [1]})));
+    assert_eq!((&body["other"], &body["ours"], &body["kept"]), (&json!(1), &json!(2), &json!({"deep": [1]})));
     assert_eq!(bed.store.read(DB, "app").await.unwrap().unwrap().body, body);
 }
 
@@ -122,12 +122,70 @@ async fn a_hundred_writers_of_one_document_lose_nothing() {
     follower.abort();
 }
 
+/// Adds one to a number in a document.
+fn count(key: &'static str) -> impl Fn(&mut Body) -> Result<(), Answer> + Send + Sync {
+    move |body| {
+        let before = body.get(key).and_then(Value::as_u64).unwrap_or(0);
+        body.insert(key.into(), json!(before + 1));
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_change_is_made_once_whoever_else_writes() {
+    let bed = Bed::new().await;
+    bed.documents.create(DB, "app", application("app")).await.unwrap();
+    let follower = tokio::spawn(Arc::clone(&bed.documents).follow());
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let documents = Arc::clone(&bed.documents);
+        writers.spawn(async move {
+            for _ in 0..20 {
+                documents.edit(DB, "app", count("ours")).await.unwrap();
+            }
+        });
+    }
+    let store = Arc::clone(&bed.store);
+    writers.spawn(async move {
+        let mut done = 0;
+        while done < 50 {
+            let Document { id, rev, mut body } = store.read(DB, "app").await.unwrap().unwrap();
+            count("theirs")(&mut body).unwrap();
+            let write = Write { database: DB, id, expected: Some(rev), body: Some(body) };
+            done += usize::from(store.write(vec![write]).await.unwrap() != [Written::Conflict]);
+        }
+    });
+    while let Some(outcome) = writers.join_next().await {
+        outcome.unwrap();
+    }
+    let stored = bed.store.read(DB, "app").await.unwrap().unwrap().body;
+    assert_eq!((&stored["ours"], &stored["theirs"]), (&json!(200), &json!(50)));
+    bed.catch_up().await;
+    assert_eq!(bed.documents.body(DB, "app"), Some(stored));
+    follower.abort();
+}
+
+#[tokio::test]
+async fn who_goes_away_halfway_hinders_nobody() {
+    let bed = Bed::new().await;
+    bed.documents.create(DB, "app", application("app")).await.unwrap();
+    for n in 0..50_u64 {
+        let leaving = bed.documents.edit(DB, "app", count("left"));
+        let staying = bed.documents.edit(DB, "app", set("n", json!(n)));
+        // It is polled once, and dropped wherever it is by then.
+        let leaving = tokio::time::timeout(Duration::from_micros(n * 40), leaving);
+        let (_, stayed) = tokio::join!(leaving, staying);
+        stayed.unwrap();
+        assert_eq!(bed.documents.body(DB, "app").unwrap()["n"], n);
+    }
+}
+
 #[tokio::test]
 async fn nothing_changed_is_nothing_written() {
     let bed = Bed::new().await;
     bed.documents.create(DB, "app", application("app")).await.unwrap();
     let before = bed.store.end().await.unwrap();
-    bed.documents.edit(DB, "app", set("theirs", json!({"deep": [1]}))).await.unwrap();
+    bed.documents.edit(DB, "app", set("kept", json!({"deep": [1]}))).await.unwrap();
     let nothing: Edit = (DB, "app".into(), Box::new(|_| {}));
     assert_eq!(bed.documents.edit_many(vec![nothing]).await, Ok(0));
     assert_eq!(bed.store.end().await.unwrap(), before);

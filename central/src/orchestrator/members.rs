@@ -90,7 +90,11 @@ pub(super) fn names<'a>(body: &'a Body, key: &str) -> impl Iterator<Item = &'a s
 
 async fn add(documents: &Documents, database: Database, owner: &str, key: &str, member: &str) -> Result<(), Answer> {
     let edit = |body: &mut Body| {
-        list(body, key)?.push(member.into());
+        let list = list(body, key)?;
+        // It may be made twice where its first outcome was not known.
+        if !list.iter().any(|name| name == member) {
+            list.push(member.into());
+        }
         Ok(())
     };
     documents.edit(database, owner, edit).await
