@@ -14,6 +14,7 @@ mod door;
 mod error;
 mod put;
 mod serve;
+mod tls;
 
 use std::collections::HashSet;
 use std::sync::Arc;

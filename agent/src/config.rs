@@ -76,6 +76,7 @@ impl Config {
             ("discovery.rescan", hold(&mut discovery.rescan, &running.discovery.rescan)),
             ("api.listen", hold(&mut self.api.listen, &running.api.listen)),
             ("api.socket", hold(&mut self.api.socket, &running.api.socket)),
+            ("[api.tls]", hold(&mut self.api.tls, &running.api.tls)),
             ("[central]", hold(&mut self.central, &running.central)),
         ];
         discovery.patterns.clone_from(&running.discovery.patterns);
@@ -242,8 +243,21 @@ pub struct Api {
     pub token_file: Option<PathBuf>,
     /// Writes over TCP without a token.
     pub open_writes: bool,
+    /// Allow writes off loopback without a token.
+    pub insecure: bool,
     /// Host headers that are answered beside the loopback's names and the addresses listened on.
     pub allowed_hosts: Vec<String>,
+    /// `[api.tls]`: over TCP, TLS is spoken.
+    pub tls: Option<Tls>,
+}
+
+/// `[api.tls]`: PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, with those between it and the authority that clients trust.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// `[central]`

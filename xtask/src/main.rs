@@ -1,6 +1,7 @@
 //! The project's chores, as one program: `cargo xtask <chore>`.
 
 mod bench;
+mod dist;
 mod ebpf;
 mod process;
 #[expect(clippy::print_stdout, reason = "what it shows is what it is for")]
@@ -31,6 +32,8 @@ enum Chore {
     Ebpf(ebpf::Args),
     /// Measure speed and memory against what they may be
     Bench(bench::Args),
+    /// Build each program as one static file
+    Dist(dist::Args),
     /// Hold the repository's own rules against every file
     Tidy,
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Vm(args) => vm::run(&args),
         Chore::Ebpf(args) => ebpf::run(&args).map(|()| ExitCode::SUCCESS),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Dist(args) => dist::run(&args),
         Chore::Tidy => tidy::run(),
     };
     done.unwrap_or_else(|error| {

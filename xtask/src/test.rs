@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check there is, on this machine and on other kernels, with one summary at the end.
 
 mod binaries;
+mod dist;
 mod guests;
 mod systemd;
 mod tally;
@@ -56,6 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let built = binaries::build()?;
     steps.push(timed("this machine", || binaries::run_here(&built))?);
     steps.push(timed("documentation examples", binaries::run_doc_tests)?);
+    steps.push(timed("static programs in an empty root", dist::run)?);
     for (kernel, cgroup) in guests {
         let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
         steps.push(timed(&name, || guests::run(kernel, cgroup, &built))?);

@@ -24,6 +24,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use self::places::{Place, Places};
 use self::stalled::Stalled;
@@ -44,8 +45,14 @@ impl Bounds {
     pub(super) const USUAL: Self = Self { most: 64, header: Duration::from_secs(5), stalled: Duration::from_mins(1) };
 }
 
-/// Serves until `ending` holds true, and then until the last request is answered.
-pub(super) async fn serve<L: Listener>(mut listener: L, router: Router, bounds: Bounds, ending: watch::Receiver<bool>) {
+/// Serves, over TLS where there is a `tls`, until `ending` holds true, and then until the last request is answered.
+pub(super) async fn serve<L: Listener>(
+    mut listener: L,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    bounds: Bounds,
+    ending: watch::Receiver<bool>,
+) {
     let places = Places::new(bounds.most);
     let mut open = JoinSet::new();
     let mut ended = pin!(ended(ending.clone()));
@@ -59,7 +66,18 @@ pub(super) async fn serve<L: Listener>(mut listener: L, router: Router, bounds: 
             come = come => come,
         };
         while open.try_join_next().is_some() {}
-        open.spawn(attend(io, place, router.clone(), bounds, ending.clone()));
+        let (router, ending) = (router.clone(), ending.clone());
+        match tls.clone() {
+            None => open.spawn(attend(io, place, router, bounds, ending)),
+            Some(tls) => open.spawn(async move {
+                // Who does not shake hands in time loses its place, as who sends no header.
+                match tokio::time::timeout(bounds.header, tls.accept(io)).await {
+                    Ok(Ok(io)) => attend(io, place, router, bounds, ending).await,
+                    Ok(Err(e)) => tracing::debug!("a connection to the API speaks no TLS that we do: {e}"),
+                    Err(_) => tracing::debug!("a connection to the API took too long to begin TLS"),
+                }
+            }),
+        };
     }
     drop(listener);
     while open.join_next().await.is_some() {}

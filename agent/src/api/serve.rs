@@ -12,10 +12,11 @@ use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::connections::{self, Bounds};
 use super::door::{Door, SharedDoor, Writes};
-use super::{ApiState, app};
+use super::{ApiState, app, tls};
 use crate::config;
 
 /// How long requests in flight may go on once the agent ends.
@@ -30,8 +31,13 @@ pub enum ServeError {
     /// The token could not be had.
     #[error(transparent)]
     Token(#[from] config::ConfigError),
+    /// What TLS is served with cannot be had.
+    #[error("{0}")]
+    Tls(String),
     /// Off loopback everybody in the network could write.
-    #[error("api.listen = {0} is no loopback address, so api.token_file has to be set and api.open_writes to be off")]
+    #[error(
+        "api.listen = {0} is no loopback address, so api.token_file has to be set and api.open_writes to be off, unless api.insecure is true"
+    )]
     OffLoopback(SocketAddr),
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {cause}")]
@@ -52,10 +58,15 @@ pub enum ServeError {
 }
 
 /// Bound, not yet served: what cannot be had is known before anything starts.
-#[derive(Debug)]
 pub struct Listeners {
-    tcp: Option<(TcpListener, SharedDoor)>,
+    tcp: Option<(TcpListener, SharedDoor, Option<TlsAcceptor>)>,
     unix: Option<(UnixListener, SocketFile, SharedDoor)>,
+}
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listeners").field("tcp", &self.tcp_address()).finish_non_exhaustive()
+    }
 }
 
 /// The doors of listeners that are served: who may come in can be changed, where is listened cannot.
@@ -98,12 +109,12 @@ impl Listeners {
 
     /// Where TCP is really listened on: with port 0 in the config, the kernel chose one.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
-        self.tcp.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+        self.tcp.as_ref().and_then(|(listener, ..)| listener.local_addr().ok())
     }
 
     /// The doors of these listeners, to be changed while they are served.
     pub fn doors(&self) -> Doors {
-        let tcp = self.tcp.as_ref().and_then(|(listener, door)| Some((listener.local_addr().ok()?, Arc::clone(door))));
+        let tcp = self.tcp.as_ref().and_then(|(listener, door, _)| Some((listener.local_addr().ok()?, Arc::clone(door))));
         Doors { tcp, unix: self.unix.as_ref().map(|(_, _, door)| Arc::clone(door)) }
     }
 
@@ -113,13 +124,13 @@ impl Listeners {
         let (tcp, unix) = (self.tcp, self.unix);
         let (tcp_told, tcp_state) = (told.clone(), state.clone());
         let over_tcp = async move {
-            if let Some((listener, door)) = tcp {
-                connections::serve(listener, app(tcp_state, door), Bounds::USUAL, tcp_told).await;
+            if let Some((listener, door, tls)) = tcp {
+                connections::serve(listener, tls, app(tcp_state, door), Bounds::USUAL, tcp_told).await;
             }
         };
         let over_unix = async move {
             if let Some((listener, _removed_at_the_end, door)) = unix {
-                connections::serve(listener, app(state, door), Bounds::USUAL, told).await;
+                connections::serve(listener, None, app(state, door), Bounds::USUAL, told).await;
             }
         };
         let mut served = std::pin::pin!(async { tokio::join!(over_tcp, over_unix) });
@@ -136,19 +147,21 @@ impl Listeners {
     }
 }
 
-async fn bind_tcp(address: SocketAddr, api: &config::Api) -> Result<(TcpListener, SharedDoor), ServeError> {
+async fn bind_tcp(address: SocketAddr, api: &config::Api) -> Result<(TcpListener, SharedDoor, Option<TlsAcceptor>), ServeError> {
     let door = tcp_door(address, api)?;
+    let tls = tls::acceptor(api)?;
     let listener = TcpListener::bind(address).await.map_err(|cause| ServeError::Tcp { address, cause })?;
-    Ok((listener, Arc::new(ArcSwap::from_pointee(door))))
+    Ok((listener, Arc::new(ArcSwap::from_pointee(door)), tls))
 }
 
 fn tcp_door(address: SocketAddr, api: &config::Api) -> Result<Door, ServeError> {
     let token = api.token()?;
-    if !address.ip().is_loopback() && (token.is_none() || api.open_writes) {
+    if !address.ip().is_loopback() && !api.insecure && (token.is_none() || api.open_writes) {
         return Err(ServeError::OffLoopback(address));
     }
     let writes = match token {
         _ if api.open_writes => Writes::Open,
+        None if api.insecure && !address.ip().is_loopback() => Writes::Open,
         Some(token) => Writes::Token(token),
         None => Writes::Closed,
     };

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::kinds::{boolean, duration, glob, naming_regex, one_of, or_off, path, text, whole, within};
 use super::reader::Section;
-use super::{Agent, Api, Central, Discovery, Guardian, Host, OnDeath, OnForeignChange, Profile, Sampler, Scaler};
+use super::{Agent, Api, Central, Discovery, Guardian, Host, OnDeath, OnForeignChange, Profile, Sampler, Scaler, Tls};
 use crate::containers::Engine;
 use crate::sampler::SourceKind;
 
@@ -149,11 +149,16 @@ pub(super) fn api(section: Section<'_>) -> Api {
         socket: section.or("socket", Some(PathBuf::from("/run/headroom/agent.sock")), or_off(path)),
         token_file: section.maybe("token_file", path),
         open_writes: section.or("open_writes", false, boolean),
+        insecure: section.or("insecure", false, boolean),
+        tls: tls(section.section("tls")),
         allowed_hosts: section.list("allowed_hosts", Vec::new(), text),
     };
-    if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback()) {
+    if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback() && !api.insecure) {
         if !section.has("token_file") {
-            section.wrong("listen", format!("{address} is no loopback address, so token_file has to be set"));
+            section.wrong(
+                "listen",
+                format!("{address} is no loopback address, so token_file has to be set, or insecure to be true"),
+            );
         }
         if api.open_writes {
             section.wrong("open_writes", format!("only with a loopback address in listen, not with {address}"));
@@ -161,6 +166,16 @@ pub(super) fn api(section: Section<'_>) -> Api {
     }
     section.close();
     api
+}
+
+fn tls(section: Section<'_>) -> Option<Tls> {
+    if !section.is_there() {
+        return None;
+    }
+    let certificate = section.need("certificate", "a PEM file with the certificate", path);
+    let key = section.need("key", "a PEM file with its private key", path);
+    section.close();
+    Some(Tls { certificate: certificate?, key: key? })
 }
 
 pub(super) fn central(section: Section<'_>) -> Option<Central> {

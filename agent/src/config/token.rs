@@ -50,6 +50,15 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Reads the certificate and the key of `[api.tls]`, where there is one: PEM texts.
+    pub fn tls_files(&self) -> Result<Option<(String, String)>, ConfigError> {
+        let Some(tls) = &self.tls else { return Ok(None) };
+        let read = |file: &Path| super::file::read("PEM file", file);
+        Ok(Some((read(&tls.certificate)?, read(&tls.key)?)))
+    }
+}
+
 impl Central {
     /// Reads `token_file`, where there is one.
     pub fn token(&self) -> Result<Option<Token>, ConfigError> {

@@ -27,7 +27,7 @@ fn run<F: Future<Output = ()>>(bounds: Bounds, test: impl FnOnce(std::path::Path
         };
         let router = Router::new().route("/fast", get(async || "fast")).route("/slow", get(slow));
         let (ending, told) = watch::channel(false);
-        let serving = tokio::spawn(serve(UnixListener::bind(&path).unwrap(), router, bounds, told));
+        let serving = tokio::spawn(serve(UnixListener::bind(&path).unwrap(), None, router, bounds, told));
         test(path.clone(), go).await;
         ending.send_replace(true);
         serving.await.unwrap();
