@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::store::{Body, Change, Cursor, Database, StateStore, StoreError};
@@ -112,6 +113,14 @@ impl Documents {
                 show(body);
             }
         }
+    }
+
+    /// Those in which a name stands somewhere, sorted. Finds the few among tens of thousands without understanding all of them.
+    pub fn naming(&self, database: Database, name: &str) -> Vec<Body> {
+        let written = Value::from(name).to_string();
+        let records = self.memory.records(database);
+        let naming = records.iter().filter(|record| record.text().is_some_and(|text| text.contains(&written)));
+        naming.filter_map(memory::parse).collect()
     }
 
     /// The documents that cannot be understood, by id. They are left as they are.

@@ -1,6 +1,6 @@
 //! Documents over the embedded store, with another writer beside us.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::answer::Answer;
@@ -236,4 +236,15 @@ async fn everything_is_read_again_when_the_feed_is_lost() {
     *bed.documents.cursor.lock() = Cursor("lost".into());
     bed.catch_up().await;
     assert_eq!(bed.documents.names(DB), ["kept", "new"]);
+}
+
+#[tokio::test]
+async fn documents_are_found_by_a_name_that_stands_in_them() {
+    let bed = Bed::new().await;
+    for (name, member) in [("a", "x\"ü"), ("b", "x"), ("c", "xx"), ("d", "x")] {
+        let body = json!({"subtype": "application", "name": name, "containers": [member]});
+        bed.documents.create(DB, name, body.as_object().unwrap().clone()).await.unwrap();
+    }
+    let found = |name| bed.documents.naming(DB, name).iter().map(|body| body["name"].clone()).collect::<Value>();
+    assert_eq!((found("x"), found("x\"ü"), found("y")), (json!(["b", "d"]), json!(["a"]), json!([])));
 }

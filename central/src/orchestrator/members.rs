@@ -74,13 +74,9 @@ fn check_free(documents: &Documents, database: Database, key: &str, member: &str
 
 /// Whose list has this member.
 fn owners(documents: &Documents, database: Database, key: &str, member: &str) -> Vec<String> {
-    let mut owners = Vec::new();
-    documents.each(database, |body| {
-        if names(&body, key).any(|name| name == member) {
-            owners.extend(body.get("name").and_then(Value::as_str).map(str::to_owned));
-        }
-    });
-    owners
+    let named = documents.naming(database, member);
+    let is_owner = |body: &&Body| names(body, key).any(|name| name == member);
+    named.iter().filter(is_owner).filter_map(|body| body.get("name")?.as_str().map(str::to_owned)).collect()
 }
 
 /// The names in a list of a document.

@@ -41,7 +41,7 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = schema::open(path).map_err(|e| unreachable(&e))?;
+        let connection = schema::open(path)?;
         let end = read::end(&connection).map_err(|e| unreachable(&e))?;
         let (told, written) = watch::channel(end);
         let writer = Writer::start(connection, told)?;

@@ -40,7 +40,7 @@ impl Record {
     }
 
     /// `None`: it was deleted.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(in crate::documents) fn text(&self) -> Option<&str> {
         Some(self.part(self.ends.1, u32::MAX)).filter(|text| !text.is_empty())
     }
 

@@ -64,3 +64,19 @@ async fn a_feed_begins_where_the_store_is() {
         assert!(matches!(answer, Err(StoreError::Refused(_))), "{nonsense:?}: {answer:?}");
     }
 }
+
+#[test]
+fn files_that_are_not_ours_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    drop(Sqlite::open(&path).unwrap());
+    drop(Sqlite::open(&path).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+    let later = Sqlite::open(&path).unwrap_err().to_string();
+    assert!(later.contains("state.db has tables of version 7, and this program knows those up to 1"), "{later}");
+    let other = directory.path().join("other.db");
+    std::fs::write(&other, "this is no database, whatever its name says".repeat(100)).unwrap();
+    let other = Sqlite::open(&other).unwrap_err().to_string();
+    assert!(other.contains("other.db: ") && other.contains("not a database"), "{other}");
+    assert!(matches!(Sqlite::open(&directory.path().join("no/where.db")), Err(StoreError::Unreachable(_))));
+}
