@@ -46,6 +46,7 @@ impl Embedded {
             settings: settings.clone(),
             compaction: Compaction::default(),
             clock,
+            rest: 0,
         };
         let (sender, commands) = mpsc::channel();
         let thread = std::thread::Builder::new().name("series".into()).spawn(move || writer.run(&commands));

@@ -19,6 +19,9 @@ use super::{Owner, SeriesError, retention};
 /// A turn of the buffer.
 const TURN: Duration = Duration::from_secs(1);
 
+/// How many turns pass before it is looked again for what is old, where nothing was.
+const REST: u8 = 30;
+
 /// What the thread is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -36,6 +39,8 @@ pub(super) struct Writer {
     pub(super) compaction: Compaction,
     /// Milliseconds since the epoch.
     pub(super) clock: fn() -> i64,
+    /// Turns until it is looked for what is old.
+    pub(super) rest: u8,
 }
 
 impl Writer {
@@ -66,16 +71,24 @@ impl Writer {
         if lost > 0 {
             tracing::error!(rows = lost, "series could not be written for a minute and are lost");
         }
-        // One or the other, so that a turn stays short.
-        let now = (self.clock)();
-        let done = self
-            .compaction
-            .step(&mut self.connection, now)
-            .and_then(|more| if more { Ok(true) } else { retention::step(&mut self.connection, &self.settings, now) });
+        let done = self.tidy_a_little();
         if let Err(e) = done {
             self.compaction.reset();
             tracing::warn!("series are not tidied up: {}", unreachable(&self.path, &e));
         }
+    }
+
+    /// One thing or the other, so that a turn stays short.
+    fn tidy_a_little(&mut self) -> rusqlite::Result<()> {
+        let now = (self.clock)();
+        if self.compaction.step(&mut self.connection, now)? {
+            self.rest = 0;
+        } else if self.rest > 0 {
+            self.rest -= 1;
+        } else if !retention::step(&mut self.connection, &self.settings, now)? {
+            self.rest = REST;
+        }
+        Ok(())
     }
 
     fn tidy(&mut self, now: i64) -> Result<(), SeriesError> {
