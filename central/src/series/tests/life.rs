@@ -200,6 +200,31 @@ async fn a_clock_that_is_set_back_stops_nothing() {
     assert_eq!(times(&series, "a", START, START + 2.0 * HOUR - 1.0, HOUR).await.len(), 2);
 }
 
+#[tokio::test]
+async fn the_thread_packs_and_drops_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("series.db");
+    let hour = Duration::from_hours(1);
+    let settings = Settings { keep_raw: hour, keep_minutes: 2 * hour, ..Settings::default() };
+    // Four hours and ten minutes later.
+    let now = || milliseconds(START + 4.0 * HOUR + 600.0);
+    let series = Embedded::with_clock(&path, &settings, now).unwrap();
+    for minute in 0..240 {
+        series.append(START + f64::from(minute) * 60.0, vec![sample("a", 1)]).await.unwrap();
+    }
+    series.flush().await.unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let rows = |table: &str| file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap();
+    let mut looks = 0;
+    // Of what is fresh the last minutes stay: they may reach into the next hour.
+    while rows("fresh") > 5 || [rows("raw"), rows("minutes"), rows("hours")] != [1, 2, 4] {
+        looks += 1;
+        assert!(looks < 1200, "{} {} {} {}", rows("fresh"), rows("raw"), rows("minutes"), rows("hours"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(times(&series, "a", START, START + 5.0 * HOUR, HOUR).await.len(), 4);
+}
+
 #[test]
 fn a_file_of_another_version_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
