@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::ask::{Asker, At, Fields, NoBody};
 use super::fields::Part;
-use super::hosts::{check_new, check_reported, put};
+use super::hosts::{DISCOVERED, check_new, check_reported, put};
 use super::structures::is_host;
 use super::{Reply, members, room};
 use crate::answer::Answer;
@@ -40,11 +40,12 @@ pub(super) async fn subscribe(asker: Asker, At(name): At<String>, Fields(fields)
             return Err(Answer::bad(format!("host {:?} does not report a container {name:?}", wanted.host)));
         }
         room::check(central, &host, &name, &wanted.current, wanted.disk.as_deref())?;
-        let before = Before::of(documents, &name);
-        put(documents, Database::Structures, &name, wanted.structure).await?;
-        if let Err(answer) = put(documents, Database::Limits, &name, wanted.limits).await {
-            before.restore(documents, &name).await;
-            return Err(answer);
+        let before = Before::of(documents, &name, [wanted.structure, wanted.limits]);
+        for (database, fields, _) in &before.0 {
+            if let Err(answer) = put(documents, *database, &name, fields.clone()).await {
+                before.restore(documents, &name).await;
+                return Err(answer);
+            }
         }
         before
     };
@@ -168,26 +169,27 @@ fn boundary(part: &Part<'_>, max: f64) -> Result<Map<String, Value>, Answer> {
     Ok(entry)
 }
 
-/// A container's documents before a subscription that may fail.
-struct Before([(Database, Option<Body>); 2]);
+/// A container's documents before a subscription that may fail: where they are, what is set in them, what there was.
+struct Before([(Database, Body, Option<Body>); 2]);
 
 impl Before {
-    fn of(documents: &Documents, name: &str) -> Self {
-        Self([Database::Structures, Database::Limits].map(|database| (database, documents.body(database, name))))
+    fn of(documents: &Documents, name: &str, [structure, limits]: [Body; 2]) -> Self {
+        let of = |database, fields| (database, fields, documents.body(database, name));
+        Self([of(Database::Structures, structure), of(Database::Limits, limits)])
     }
 
-    /// The subscription failed: everything as it was.
-    async fn restore(self, documents: &Documents, name: &str) {
-        for (database, body) in self.0 {
-            let outcome = match body {
-                Some(body) => {
+    /// The subscription failed: what it set is as before. What others changed meanwhile stays.
+    async fn restore(&self, documents: &Documents, name: &str) {
+        for (database, fields, before) in &self.0 {
+            let outcome = match before {
+                Some(before) => {
                     let back = |now: &mut Body| {
-                        now.clone_from(&body);
+                        put_back(now, fields, before);
                         Ok(())
                     };
-                    documents.edit(database, name, back).await
+                    documents.edit(*database, name, back).await
                 }
-                None => documents.remove(database, name).await,
+                None => documents.remove(*database, name).await,
             };
             match outcome {
                 Err(answer) if answer.status != 404 => {
@@ -196,5 +198,31 @@ impl Before {
                 _ => {}
             }
         }
+    }
+}
+
+fn put_back(now: &mut Body, fields: &Body, before: &Body) {
+    for key in fields.keys().map(String::as_str).chain([DISCOVERED]) {
+        match before.get(key) {
+            Some(value) => now.insert(key.to_owned(), value.clone()),
+            None => now.remove(key),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_changed_stays_when_a_subscription_is_taken_back() {
+        let body = |value: Value| value.as_object().unwrap().clone();
+        let before = body(json!({"name": "c", "guard": false, "discovered": true, "theirs": 1}));
+        let fields = body(json!({"name": "c", "guard": true, "mine": "x"}));
+        let mut now = body(json!({"name": "c", "guard": true, "mine": "x", "theirs": 2}));
+        put_back(&mut now, &fields, &before);
+        assert_eq!(Value::Object(now), json!({"name": "c", "guard": false, "discovered": true, "theirs": 2}));
     }
 }

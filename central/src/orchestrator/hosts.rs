@@ -23,7 +23,7 @@ const REPORTED_WITHIN: Duration = Duration::from_secs(15);
 const CORE: f64 = 100.0;
 
 /// Documents that came by an agent's reports have this field: they are nobody's yet.
-const DISCOVERED: &str = "discovered";
+pub(super) const DISCOVERED: &str = "discovered";
 
 /// `PUT /structure/host/{name}`
 pub(super) async fn subscribe(asker: Asker, At(name): At<String>, Fields(fields): Fields) -> Reply {

@@ -17,7 +17,8 @@ fn body() -> Value {
 const PATH: &str = "/structure/container/new";
 
 fn agent(server: &Server) -> Agent {
-    Agent::start(server, "host0", (200.0, 8192.0), &[("new", Container::new(400.0, 12.5))])
+    let containers = [("new", Container::new(400.0, 12.5)), ("second", Container::new(400.0, 12.5))];
+    Agent::start(server, "host0", (200.0, 8192.0), &containers)
 }
 
 #[test]
@@ -161,6 +162,12 @@ fn a_container_that_the_host_does_not_have_or_has_no_room_for() {
     ]);
     server.put(PATH, &disk("sda", 400)).is_done("as much as there is");
     assert_eq!(agent.set().len(), 4);
+    // 500 at most, and 400 are given.
+    let second = with(&disk("sda", 101), "/container/name", json!("second"));
+    let words = "100 MiB/s of disk_read free; \"second\" wants 101";
+    server.refuses(&[("PUT", "/structure/container/second", second, 400, words)]);
+    let second = with(&disk("sda", 100), "/container/name", json!("second"));
+    server.put("/structure/container/second", &second).is_done("what is left");
 }
 
 #[test]
