@@ -6,10 +6,11 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use headroom_model::wire::Report;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::config::Prices;
-use super::query::{Line, Wanted, lines};
+use super::query::{Line, Wanted, lines, totals};
 use super::schema::{readable, writable};
 use super::state::Counts;
 use super::writer::{Take, Writer};
@@ -69,8 +70,20 @@ impl Ledger {
 
     /// The amounts of a time, by account and resource.
     pub async fn lines(&self, wanted: Wanted) -> Result<Vec<Line>, LedgerError> {
+        self.read(move |connection| lines(connection, &wanted)).await
+    }
+
+    /// Everybody's amounts of a time, a line a resource; soon also of a large fleet.
+    pub async fn totals(&self, wanted: Wanted) -> Result<Vec<Line>, LedgerError> {
+        self.read(move |connection| totals(connection, &wanted)).await
+    }
+
+    async fn read(
+        &self,
+        of: impl FnOnce(&mut Connection) -> rusqlite::Result<Vec<Line>> + Send + 'static,
+    ) -> Result<Vec<Line>, LedgerError> {
         let path = self.path.clone();
-        let read = move || readable(&path).and_then(|mut connection| lines(&mut connection, &wanted));
+        let read = move || readable(&path).and_then(|mut connection| of(&mut connection));
         match tokio::task::spawn_blocking(read).await {
             Ok(lines) => lines.map_err(|e| LedgerError::new(&self.path, &e)),
             Err(e) => Err(LedgerError::new(&self.path, &e)),
@@ -144,7 +157,10 @@ mod tests {
 
     async fn used(ledger: &Ledger) -> f64 {
         let all = Wanted { to: 2e9, ..Wanted::default() };
-        ledger.lines(all).await.unwrap().iter().map(|line| line.areas.used).sum()
+        let sum = |lines: Vec<Line>| lines.iter().map(|line| line.areas.used).sum();
+        let (lines, totals): (f64, f64) = (sum(ledger.lines(all.clone()).await.unwrap()), sum(ledger.totals(all).await.unwrap()));
+        assert!((lines - totals).abs() < 1e-6, "{lines} and {totals}");
+        lines
     }
 
     #[tokio::test]
@@ -152,7 +168,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(directory.path(), &Prices::default()).unwrap();
         receive(&ledger, &report("host0", 0, 10.0)).await.unwrap();
-        let other = rusqlite::Connection::open(directory.path().join("accounting.db")).unwrap();
+        let other = Connection::open(directory.path().join("accounting.db")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let error = receive(&ledger, &report("host0", 1, 25.0)).await.unwrap_err().to_string();
         assert!(error.contains("accounting.db") && error.contains("locked"), "{error}");

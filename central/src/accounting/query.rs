@@ -7,6 +7,7 @@ use headroom_model::resource::Resource;
 use rusqlite::{Connection, params};
 
 use super::codec::decode;
+use super::schema::EVERYBODY;
 use super::spread::{DAY, FINE, HOUR, add, start};
 use super::state::Holder;
 use crate::refeeder::Owners;
@@ -26,6 +27,13 @@ pub struct Wanted {
     pub to: f64,
 }
 
+impl Wanted {
+    /// Whether not all are asked after.
+    pub(super) fn names_anybody(&self) -> bool {
+        self.structure.is_some() || self.application.is_some() || self.user.is_some()
+    }
+}
+
 /// The amounts of one resource of one account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
@@ -43,12 +51,18 @@ pub struct Line {
     pub areas: Areas,
 }
 
+#[derive(Default)]
 struct Account {
     structure: String,
     host: String,
     application: String,
     user: String,
 }
+
+type Sums = BTreeMap<(u32, u8), Areas>;
+
+/// Where amounts are filed, and by what time.
+const TABLES: [(&str, i64); 3] = [("fine", FINE), ("hours", HOUR), ("days", DAY)];
 
 /// Of more accounts than this the whole time is read, and not each account's part of it.
 const FEW: usize = 200;
@@ -58,11 +72,11 @@ pub(super) fn lines(connection: &mut Connection, wanted: &Wanted) -> rusqlite::R
     // All from one moment: what is filed meanwhile counts once.
     let moment = connection.transaction()?;
     let accounts = accounts(&moment, wanted)?;
-    let mut sums: BTreeMap<(u32, u8), Areas> = BTreeMap::new();
-    for (table, length) in [("fine", FINE), ("hours", HOUR), ("days", DAY)] {
+    let mut sums = Sums::new();
+    for (table, length) in TABLES {
         filed(&moment, table, length, wanted, &accounts, &mut sums)?;
     }
-    open(&moment, wanted, &accounts, &mut sums)?;
+    open(&moment, wanted, |account| accounts.contains_key(&account).then_some(account), &mut sums)?;
     let name = |text: &String| (!text.is_empty()).then(|| text.clone());
     let line = |((account, resource), areas): ((u32, u8), Areas)| {
         let Account { structure, host, application, user } = accounts.get(&account)?;
@@ -78,6 +92,21 @@ pub(super) fn lines(connection: &mut Connection, wanted: &Wanted) -> rusqlite::R
     let mut lines: Vec<Line> = sums.into_iter().filter_map(line).collect();
     lines.sort_by(|a, b| key(a).cmp(&key(b)));
     Ok(lines)
+}
+
+/// Everybody's amounts, a line a resource.
+pub(super) fn totals(connection: &mut Connection, wanted: &Wanted) -> rusqlite::Result<Vec<Line>> {
+    let moment = connection.transaction()?;
+    let mut sums = Sums::new();
+    for (table, length) in TABLES {
+        filed(&moment, table, length, wanted, &BTreeMap::from([(EVERYBODY, Account::default())]), &mut sums)?;
+    }
+    open(&moment, wanted, |_| Some(EVERYBODY), &mut sums)?;
+    let line = |((_, resource), areas): ((u32, u8), Areas)| {
+        let (structure, host) = (String::new(), String::new());
+        Some(Line { structure, host, application: None, user: None, resource: *Resource::ALL.get(usize::from(resource))?, areas })
+    };
+    Ok(sums.into_iter().filter_map(line).collect())
 }
 
 fn key(line: &Line) -> (&str, &str, Option<&str>, Option<&str>, Resource) {
@@ -102,7 +131,7 @@ fn filed(
     length: i64,
     wanted: &Wanted,
     accounts: &BTreeMap<u32, Account>,
-    sums: &mut BTreeMap<(u32, u8), Areas>,
+    sums: &mut Sums,
 ) -> rusqlite::Result<()> {
     let ends = format!("SELECT min(start), max(start) FROM {table}");
     let (first, last): (Option<i64>, Option<i64>) = connection.query_row(&ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -140,13 +169,8 @@ fn filed(
     Ok(())
 }
 
-/// What is not filed yet, with each host's counters.
-fn open(
-    connection: &Connection,
-    wanted: &Wanted,
-    accounts: &BTreeMap<u32, Account>,
-    sums: &mut BTreeMap<(u32, u8), Areas>,
-) -> rusqlite::Result<()> {
+/// What is not filed yet, with each host's counters; added to what `to` says for an account.
+fn open(connection: &Connection, wanted: &Wanted, to: impl Fn(u32) -> Option<u32>, sums: &mut Sums) -> rusqlite::Result<()> {
     let mut all = connection.prepare_cached("SELECT name, state FROM hosts")?;
     let mut rows = all.query([])?;
     let nobody = Holder { structure: "".into(), owners: Owners::default() };
@@ -157,7 +181,7 @@ fn open(
             continue;
         };
         for ((account, resource), areas) in host.open {
-            if accounts.contains_key(&account) {
+            if let Some(account) = to(account) {
                 let sum = sums.entry((account, resource as u8)).or_default();
                 add(sum, part(areas, host.open_from as f64, host.until, wanted));
             }

@@ -53,7 +53,11 @@ pub async fn accounting(
     let Query(keys) = keys.map_err(|e| Answer::bad(e.body_text()))?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let asked = Asked::of(&keys, accept, wall())?;
-    let lines = central.ledger.lines(asked.wanted.clone()).await?;
+    let lines = if asked.wanted.names_anybody() || asked.as_csv || asked.details {
+        central.ledger.lines(asked.wanted.clone()).await?
+    } else {
+        central.ledger.totals(asked.wanted.clone()).await?
+    };
     let named = [
         ("structure", Database::Structures, &asked.wanted.structure),
         ("application", Database::Structures, &asked.wanted.application),
@@ -94,7 +98,6 @@ impl Asked {
         }
         let name = |key: &str| keys.get(key).cloned();
         let wanted = Wanted { structure: name("structure"), application: name("app"), user: name("user"), from, to };
-        let is_named = wanted.structure.is_some() || wanted.application.is_some() || wanted.user.is_some();
         let as_csv = match keys.get("format").map(String::as_str) {
             None => accept.is_some_and(|accept| accept.contains("text/csv")),
             Some("csv") => true,
@@ -102,7 +105,7 @@ impl Asked {
             Some(other) => return Err(Answer::bad(format!("format is {other:?}, expected json or csv"))),
         };
         let details = match keys.get("details").map(String::as_str) {
-            None => is_named,
+            None => wanted.names_anybody(),
             Some("true") => true,
             Some("false") => false,
             Some(other) => return Err(Answer::bad(format!("details is {other:?}, expected true or false"))),

@@ -1,5 +1,6 @@
 //! The file: what is in it, and how it is opened.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use headroom_model::accounting::Areas;
 use headroom_model::resource::Resource;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::spread::{FINE, Part};
-use super::state::Holder;
+use super::spread::{FINE, Part, add};
+use super::state::{Filed, Holder};
 use crate::refeeder::Owners;
 
 /// Bumped when older programs must not write the file any more.
@@ -100,8 +101,24 @@ pub(super) fn holder(connection: &Connection, account: u32) -> rusqlite::Result<
     .optional()
 }
 
+/// Under this account everybody's amounts are filed once more, added up: a large fleet's total would take long otherwise.
+pub(super) const EVERYBODY: u32 = 0;
+
+/// Adds amounts to what is filed.
+pub(super) fn file_all(connection: &Connection, filed: &[Filed]) -> rusqlite::Result<()> {
+    let mut all: BTreeMap<(i64, i64, Resource), Areas> = BTreeMap::new();
+    for Filed { account, resource, part } in filed {
+        file(connection, *account, *resource, part)?;
+        add(all.entry((part.start, part.length, *resource)).or_default(), part.areas);
+    }
+    for ((start, length, resource), areas) in all {
+        file(connection, EVERYBODY, resource, &Part { start, length, areas })?;
+    }
+    Ok(())
+}
+
 /// Adds an amount to what is filed.
-pub(super) fn file(connection: &Connection, account: u32, resource: Resource, part: &Part) -> rusqlite::Result<()> {
+fn file(connection: &Connection, account: u32, resource: Resource, part: &Part) -> rusqlite::Result<()> {
     let Part { start, length, areas: Areas { used, allocated, reserved } } = *part;
     let table = if length == FINE { "fine" } else { "hours" };
     let sql = format!(

@@ -50,10 +50,10 @@ mod tests {
     use headroom_model::resource::Resource;
 
     use super::*;
-    use crate::accounting::query::{Wanted, lines};
-    use crate::accounting::schema::{account, file, writable};
+    use crate::accounting::query::{Wanted, lines, totals};
+    use crate::accounting::schema::{account, file_all, writable};
     use crate::accounting::spread::{FINE, Part};
-    use crate::accounting::state::Holder;
+    use crate::accounting::state::{Filed, Holder};
     use crate::refeeder::Owners;
 
     #[test]
@@ -67,9 +67,9 @@ mod tests {
             let id = account(&connection, "host0", &holder).unwrap();
             let transaction = connection.transaction().unwrap();
             for at in (first..first + days * DAY).step_by(300) {
-                for resource in [Resource::Cpu, Resource::Mem] {
-                    file(&transaction, id, resource, &Part { start: at, length: FINE, areas }).unwrap();
-                }
+                let part = Part { start: at, length: FINE, areas };
+                file_all(&transaction, &[Resource::Cpu, Resource::Mem].map(|resource| Filed { account: id, resource, part }))
+                    .unwrap();
             }
             transaction.commit().unwrap();
         }
@@ -83,6 +83,8 @@ mod tests {
         assert_eq!(used(&mut connection, 0, end), [2880.0, 2880.0]);
         while tidy(&mut connection, &prices, end as f64).unwrap() {}
         assert_eq!(used(&mut connection, 0, end), [8.0 * 288.0; 2], "the last eight days");
+        let all = totals(&mut connection, &Wanted { to: end as f64, ..Wanted::default() }).unwrap();
+        assert_eq!(all.iter().map(|line| line.areas.used).collect::<Vec<_>>(), [3.0 * 8.0 * 288.0; 2]);
         // A day by hours, one by days, and one by five minutes; of those that are partly asked for their part.
         assert_eq!(used(&mut connection, end - 2 * DAY, end - DAY), [288.0; 2]);
         assert_eq!(used(&mut connection, first + 4 * DAY, first + 5 * DAY), [288.0; 2]);
@@ -90,6 +92,6 @@ mod tests {
         assert_eq!(used(&mut connection, end - 2 * DAY, end - 2 * DAY + 1800), [6.0; 2]);
         let rows =
             |table: &str| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap();
-        assert_eq!((rows("fine"), rows("hours"), rows("days")), (3 * 2 * 288, 3 * 2 * 48, 3 * 2 * 5));
+        assert_eq!((rows("fine"), rows("hours"), rows("days")), (4 * 2 * 288, 4 * 2 * 48, 4 * 2 * 5));
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::codec::{decode, encode};
 use super::config::Prices;
 use super::ledger::LedgerError;
-use super::schema::{account, file, holder};
+use super::schema::{account, file_all, holder};
 use super::state::{Counts, Host};
 use super::tidy::tidy;
 use crate::central::wall;
@@ -104,9 +104,7 @@ impl Writer {
             let mut host = self.hosts.get(&name).cloned().unwrap_or_default();
             let filed = host.count(counts, |holder| account(&transaction, &name, holder))?;
             let Some(filed) = filed else { continue };
-            for filed in filed {
-                file(&transaction, filed.account, filed.resource, &filed.part)?;
-            }
+            file_all(&transaction, &filed)?;
             let was = self.hosts.insert(Arc::clone(&name), host);
             before.entry(name).or_insert(was);
         }

@@ -22,7 +22,8 @@ const IDLE_TURNS: u8 = 10;
 /// What waits to be written.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
-    slots: HashMap<Owner, Slot>,
+    /// Boxed: half of a table's places may be empty.
+    slots: HashMap<Owner, Box<Slot>>,
     next_turn: u8,
     lost: u64,
 }
@@ -72,7 +73,7 @@ impl Buffer {
         for sample in samples {
             let slot = self.slots.entry(sample.owner.clone()).or_insert_with(|| {
                 self.next_turn = (self.next_turn + 1) % TURNS;
-                Slot { id: None, turn: self.next_turn, idle: 0, packer: Packer::default(), sealed: Vec::new() }
+                Box::new(Slot { id: None, turn: self.next_turn, idle: 0, packer: Packer::default(), sealed: Vec::new() })
             });
             slot.idle = 0;
             if (at - slot.packer.first()).abs() >= LONGEST {

@@ -48,8 +48,10 @@ impl Packer {
 
     /// What was packed; the next row begins a new chunk.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        let Self { bytes, .. } = std::mem::take(self);
-        bytes
+        // The next chunk is about as long: growing by doubling would leave a third of all buffers empty.
+        let (length, known) = (self.bytes.len(), self.last.len());
+        let next = Self { bytes: Vec::with_capacity(length + length / 8), last: Vec::with_capacity(known), ..Self::default() };
+        std::mem::replace(self, next).bytes
     }
 
     /// Adds a row at a time in ms.
