@@ -84,19 +84,31 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Answer;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Answer> {
-        check_type(request.headers())?;
+        let other_type = other_type(request.headers());
+        if let Some(answer) = &other_type
+            && !is_curls(request.headers())
+        {
+            return Err(answer.clone());
+        }
         let bytes = bytes(request, state).await?;
         if bytes.trim_ascii().is_empty() {
             return Err(Answer::bad("the body is empty; expected a JSON object"));
         }
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
-            Ok(other) => {
-                let message = format!("the body is {}; expected a JSON object", kind(&other));
-                Err(Answer::new(StatusCode::UNPROCESSABLE_ENTITY, message))
-            }
-            Err(e) => Err(Answer::bad(format!("the body is no JSON: {e}; expected a JSON object"))),
+        match (serde_json::from_slice(&bytes), other_type) {
+            (Ok(Value::Object(fields)), _) => Ok(Self(fields)),
+            (_, Some(answer)) => Err(answer),
+            (parsed, None) => Err(no_object(parsed)),
         }
+    }
+}
+
+fn no_object(parsed: Result<Value, serde_json::Error>) -> Answer {
+    match parsed {
+        Ok(other) => {
+            let message = format!("the body is {}; expected a JSON object", kind(&other));
+            Answer::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+        }
+        Err(e) => Answer::bad(format!("the body is no JSON: {e}; expected a JSON object")),
     }
 }
 
@@ -113,16 +125,25 @@ impl Fields {
     }
 }
 
-/// What is said to be something else than JSON is not taken for it.
-fn check_type(headers: &HeaderMap) -> Result<(), Answer> {
-    let Some(header) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let text = header.to_str().unwrap_or_default();
-    let media = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+/// 415 for what is said to be something else than JSON.
+fn other_type(headers: &HeaderMap) -> Option<Answer> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().unwrap_or_default();
+    let media = media(text);
     if media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")) {
-        return Ok(());
+        return None;
     }
     let message = format!("the Content-Type is {text:?}; expected application/json");
-    Err(Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+    Some(Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+}
+
+/// What curl says of every body (`-d`) unless it is told otherwise: JSON is taken for JSON all the same.
+fn is_curls(headers: &HeaderMap) -> bool {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|header| header.to_str().ok());
+    text.is_some_and(|text| media(text) == "application/x-www-form-urlencoded")
+}
+
+fn media(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Answer> {

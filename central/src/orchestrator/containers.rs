@@ -12,6 +12,7 @@ use super::hosts::{DISCOVERED, check_new, check_reported, put};
 use super::structures::is_host;
 use super::{Reply, members, room};
 use crate::answer::Answer;
+use crate::central::Central;
 use crate::documents::Documents;
 use crate::store::{Body, Database};
 
@@ -49,13 +50,30 @@ pub(super) async fn subscribe(asker: Asker, At(name): At<String>, Fields(fields)
         }
         before
     };
+    let found = in_force(central, &name, &wanted.current);
     let sets = wanted.current.iter().map(|(resource, amount)| (name.clone(), *resource, Limit::At(*amount))).collect();
     if let Err(answer) = central.fleet.set_limits(&wanted.host, sets).await {
         let _turn = documents.one_at_a_time().await;
         before.restore(documents, &name).await;
+        // An agent that does not answer would not do this either.
+        if answer.status == 400
+            && let Err(again) = central.fleet.set_limits(&wanted.host, found).await
+        {
+            tracing::error!(name, "a subscription failed and the limits that were set could not be put back: {again}");
+        }
         return Err(answer);
     }
     Ok(asker.did_to(&name, format!("container subscribed on host {}", wanted.host)))
+}
+
+/// The limits that are about to be set, as they are now.
+fn in_force(central: &Central, name: &str, wanted: &[(Resource, f64)]) -> Vec<(String, Resource, Limit)> {
+    let Some(live) = central.fleet.live(name) else { return Vec::new() };
+    let now = |(resource, _): &(Resource, f64)| {
+        let report = live.resources[*resource].as_ref()?;
+        Some((name.to_owned(), *resource, report.current))
+    };
+    wanted.iter().filter_map(now).collect()
 }
 
 /// `DELETE /structure/container/{name}`: also out of its application. The host's agent lets go of it; its limits stay as they are.

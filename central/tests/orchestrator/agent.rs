@@ -38,8 +38,8 @@ struct State {
     containers: BTreeMap<String, Container>,
     /// Limits that were set: structure, resource, limit.
     set: Vec<(String, String, Value)>,
-    /// Why limits cannot be set, if they cannot.
-    fails: Option<String>,
+    /// Which resource's limit cannot be set, and why.
+    fails: Option<(&'static str, &'static str)>,
 }
 
 /// It goes on in the background until it is dropped.
@@ -74,9 +74,9 @@ impl Agent {
         set
     }
 
-    /// From now on limits cannot be set.
-    pub(crate) fn fails(&self, why: &str) {
-        self.state.lock().unwrap().fails = Some(why.into());
+    /// From now on limits of a resource cannot be set.
+    pub(crate) fn fails(&self, resource: &'static str, why: &'static str) {
+        self.state.lock().unwrap().fails = Some((resource, why));
     }
 }
 
@@ -113,7 +113,7 @@ impl Asker {
                     continue;
                 }
                 let text = |key: &str| set[key].as_str().unwrap().to_owned();
-                let error = state.fails.clone();
+                let error = state.fails.filter(|(of, _)| set["resource"] == *of).map(|(_, why)| why);
                 if error.is_none() {
                     state.set.push((text("structure"), text("resource"), set["limit"].clone()));
                 }

@@ -103,14 +103,19 @@ fn what_is_said_to_be_no_json_is_not_taken() {
     let server = Server::start();
     let before = server.everything();
     for (method, path, body) in with_bodies() {
-        for other in ["text/plain", "application/x-www-form-urlencoded", "application/xml", ";"] {
+        for other in ["text/plain", "multipart/form-data", "application/xml", ";"] {
             let header = format!("Content-Type: {other}");
             let message = server.send(method, path, &[&header], &body.to_string()).error(415);
             assert!(message.contains("expected application/json"), "{method} {path} {other}: {message}");
         }
     }
-    assert_eq!(server.everything(), before);
     let path = "/rule/CpuRescaleUp/amount";
+    let curls = "Content-Type: application/x-www-form-urlencoded";
+    for form in ["value=75", "[75]", "75"] {
+        assert!(server.send("PUT", path, &[curls], form).error(415).contains("x-www-form-urlencoded"), "{form}");
+    }
+    assert_eq!(server.everything(), before);
+    server.send("PUT", path, &[curls], r#"{"value": "81"}"#).is_done("curl -d without a header");
     for header in [
         "Content-Type: application/json; charset=utf-8",
         "Content-Type: APPLICATION/JSON",

@@ -66,8 +66,10 @@ fn a_container_comes_with_its_limits_applied_at_once_and_goes() {
 fn where_the_agent_cannot_everything_is_as_before() {
     let server = Server::start();
     let agent = agent(&server);
-    agent.fails("the kernel says no");
+    agent.fails("mem", "the kernel says no");
     server.refuses(&[("PUT", PATH, body(), 400, "the kernel says no")]);
+    let cpu = |amount: f64| ("new".to_owned(), "cpu".to_owned(), json!({"at": amount}));
+    assert_eq!(agent.set(), [cpu(100.0), cpu(400.0)], "set, and put back");
     // One that was removed before has no documents to be put back.
     server.delete(PATH).is_done("DELETE");
     server.refuses(&[("PUT", PATH, body(), 400, "the kernel says no")]);
@@ -194,6 +196,6 @@ fn limits_go_back_to_max() {
     assert_eq!(agent.set(), [cpu("cont0", 200.0)], "memory has no limit, and is not given one");
     server.put("/structure/app1/reset/", &json!({})).is_done("reset");
     assert_eq!(agent.set(), [cpu("cont0", 200.0), cpu("cont1", 100.0)]);
-    agent.fails("the kernel says no");
+    agent.fails("cpu", "the kernel says no");
     assert_eq!(server.put("/structure/cont0/reset", &json!({})).error(400), "the kernel says no");
 }
