@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::ask::{Asker, At, Fields, NoBody};
 use super::fields::Part;
 use super::hosts::{DISCOVERED, check_new, check_reported, put};
-use super::structures::is_host;
+use super::structures::{found, is_host};
 use super::{Reply, members, room};
 use crate::answer::Answer;
 use crate::central::Central;
@@ -32,10 +32,8 @@ pub(super) async fn subscribe(asker: Asker, At(name): At<String>, Fields(fields)
     let before = {
         let _turn = documents.one_at_a_time().await;
         check_new(documents, &name)?;
-        let host = documents
-            .body(Database::Structures, &wanted.host)
-            .filter(is_host)
-            .ok_or_else(|| Answer::bad(format!("there is no host {:?}; subscribe it first", wanted.host)))?;
+        let host = found(central, &wanted.host).ok().filter(is_host);
+        let host = host.ok_or_else(|| Answer::bad(format!("there is no host {:?}; subscribe it first", wanted.host)))?;
         check_reported(central, &wanted.host)?;
         if !central.fleet.carries(&wanted.host, &name) {
             return Err(Answer::bad(format!("host {:?} does not report a container {name:?}", wanted.host)));
@@ -50,14 +48,14 @@ pub(super) async fn subscribe(asker: Asker, At(name): At<String>, Fields(fields)
         }
         before
     };
-    let found = in_force(central, &name, &wanted.current);
+    let as_found = in_force(central, &name, &wanted.current);
     let sets = wanted.current.iter().map(|(resource, amount)| (name.clone(), *resource, Limit::At(*amount))).collect();
     if let Err(answer) = central.fleet.set_limits(&wanted.host, sets).await {
         let _turn = documents.one_at_a_time().await;
         before.restore(documents, &name).await;
         // An agent that does not answer would not do this either.
         if answer.status == 400
-            && let Err(again) = central.fleet.set_limits(&wanted.host, found).await
+            && let Err(again) = central.fleet.set_limits(&wanted.host, as_found).await
         {
             tracing::error!(name, "a subscription failed and the limits that were set could not be put back: {again}");
         }

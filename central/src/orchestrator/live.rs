@@ -6,6 +6,7 @@ use headroom_model::number::plain;
 use headroom_model::wire::ResourceReport;
 use serde_json::{Map, Value};
 
+use super::fields::number;
 use crate::central::Central;
 use crate::store::Body;
 
@@ -55,9 +56,12 @@ fn over_host(central: &Central, name: &str, body: &mut Body) {
     let (Some(host), Some(resources)) = (central.fleet.host(name), resources(body)) else { return };
     for (resource, report) in host.status.resources.known.present() {
         if let Some(entry) = resources.get_mut(resource.key()).and_then(Value::as_object_mut)
-            && report.free.is_some()
+            && let Some(free) = report.free
         {
-            put(entry, "free", report.free);
+            // What is given out is what the agent says; of how much, the document.
+            let given = report.max.map(|max| max - free);
+            let free = number(entry, "max").zip(given).map_or(free, |(max, given)| (max - given).max(0.0));
+            put(entry, "free", Some(free));
         }
     }
     if let Some(mapping) = &host.status.core_usage_mapping

@@ -10,7 +10,7 @@ use crate::answer::Answer;
 use crate::central::Central;
 use crate::store::{Body, Database};
 
-/// Refuses a container that wants more than its host has free. What the host counts as the container's already is its own.
+/// Refuses a container that wants more than its host, as it is now, has free. What the host counts as the container's already is its own.
 pub(super) fn check(
     central: &Central,
     host: &Body,
@@ -23,7 +23,7 @@ pub(super) fn check(
         let free = match (resource, disk) {
             (Resource::DiskRead | Resource::DiskWrite, None) => None,
             (Resource::DiskRead | Resource::DiskWrite, Some(disk)) => Some(of_disk(central, host, name, disk, *resource)?),
-            (resource, _) => free(central, host_name, host, *resource),
+            (resource, _) => free(host, *resource),
         };
         let room = free.map(|free| free + held(central, name, *resource));
         if let Some(room) = room
@@ -37,10 +37,8 @@ pub(super) fn check(
     Ok(())
 }
 
-/// As its agent reports it, else as the document has it.
-fn free(central: &Central, name: &str, host: &Body, resource: Resource) -> Option<f64> {
-    let reported = central.fleet.host(name).and_then(|host| host.status.resources.known[resource].as_ref()?.free);
-    reported.or_else(|| number(host.get("resources")?.get(resource.key())?.as_object()?, "free"))
+fn free(host: &Body, resource: Resource) -> Option<f64> {
+    number(host.get("resources")?.get(resource.key())?.as_object()?, "free")
 }
 
 /// What is free of a disk: what the document says, but not what containers that are there have of it. (A document may count them

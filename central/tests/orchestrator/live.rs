@@ -25,6 +25,11 @@ fn what_is_reported_now_is_shown() {
     assert_eq!((&host["cpu"]["free"], &host["cpu"]["max"], &host["mem"]["free"]), (&json!(150), &json!(400), &json!(4000)));
     assert_eq!(host["cpu"]["core_usage_mapping"], json!({"0": {"free": 100}}));
     assert_eq!(host["disks"]["sda"]["free_read"], 400);
+    // The host may give out more than people let it.
+    server.changes("/structure/host0/resources/cpu/max", &json!({"value": 300}));
+    assert_eq!(server.shows("/structure/host0/resources/cpu/free"), 50);
+    server.changes("/structure/host0/resources/cpu/max", &json!({"value": 100}));
+    assert_eq!(server.shows("/structure/host0/resources/cpu/free"), 0);
     drop(agent);
     // Nothing of it was written: after a restart the documents speak until an agent reports.
     let server = server.restart();
