@@ -80,3 +80,13 @@ fn files_that_are_not_ours_are_refused() {
     assert!(other.contains("other.db: ") && other.contains("not a database"), "{other}");
     assert!(matches!(Sqlite::open(&directory.path().join("no/where.db")), Err(StoreError::Unreachable(_))));
 }
+
+#[test]
+fn what_is_committed_is_on_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = schema::open(&directory.path().join("state.db")).unwrap();
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    // 2 is FULL: the log is synced with each commit.
+    let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+    assert_eq!((mode.as_str(), synchronous), ("wal", 2));
+}
