@@ -93,6 +93,8 @@ pub enum Heard {
     Again,
     /// It is new.
     News {
+        /// Nothing was heard of its host before.
+        is_first: bool,
         /// Its containers that no report before had, or that came from another host.
         appeared: Vec<Arc<str>>,
     },
@@ -117,16 +119,17 @@ impl Fleet {
         if host.has_heard(report) {
             return Ok(Heard::Again);
         }
+        let is_first = !host.was_heard();
         let skew = sent_at - wall;
         let is_newest = host.hear(report, skew, now, wall);
         if !is_newest {
-            return Ok(Heard::News { appeared: Vec::new() });
+            return Ok(Heard::News { is_first, appeared: Vec::new() });
         }
         let name: Arc<str> = report.host.as_str().into();
         let names = inner.hosts.get(&name).map(|host| host.containers.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
         let quiet = |host: &str| inner.hosts.get(host).is_none_or(|host| host.is_quiet(now, self.quiet_after));
         let appeared = inner.claims.update(&name, &names, quiet);
-        Ok(Heard::News { appeared })
+        Ok(Heard::News { is_first, appeared })
     }
 
     /// Refuses an agent whose host name another one reports with.

@@ -225,11 +225,19 @@ pub struct Orders {
     pub rules: Vec<Rule>,
     /// The Guardian and the Scaler.
     pub services: Vec<Service>,
+    /// What may be given out on the host, where somebody has said so; the host's own settings may say less.
+    #[serde(default)]
+    pub host_max: ByResource<Most>,
     /// Limits to be set at once, whatever the Guardian thinks: on subscription, or when a person resets them. Repeated until
     /// [`Report::sets`] has their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<SetLimit>,
 }
+
+/// The most of one resource that a host may give out, in the resource's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Most(pub f64);
 
 /// A limit to be set at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

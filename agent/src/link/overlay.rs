@@ -22,6 +22,10 @@ use crate::status::GuardMode;
 pub(super) fn lay(own: &Settings, orders: &Orders) -> (Settings, Vec<String>) {
     let mut config = own.config.clone();
     let mut problems = Vec::new();
+    for (resource, most) in orders.host_max.known.present() {
+        let own = &mut config.host.max[resource];
+        *own = Some(own.map_or(most.0, |own| own.min(most.0)));
+    }
     for service in &orders.services {
         if let Err(problem) = set_service(&mut config, service) {
             problems.push(problem);
@@ -153,6 +157,7 @@ mod tests {
         assert_eq!(cont0.resources[Resource::Cpu], Some(cpu));
         assert_eq!(cont0.problems, ["mem: not scaled while its min 600 is above its max 512"]);
         assert!(cont0.resources[Resource::Mem].is_some_and(|mem| !mem.guard));
+        assert_eq!(config.host.max[Resource::Cpu], None);
         assert_eq!(others.origin, "[[container]] in agent.toml:1");
     }
 
@@ -163,6 +168,18 @@ mod tests {
             json!({"name": "cont0", "host": "h", "guard": "false", "resources": {"cpu": {"max": 200, "guard": true}}});
         let (settings, _) = lay(&own, &orders(&container, &json!({})));
         assert_eq!(settings.config.containers[0].guard, GuardMode::Off);
+    }
+
+    #[test]
+    fn the_hosts_own_bounds_hold() {
+        let most = |own_max: &str, theirs: f64| {
+            let own = own(own_max);
+            let orders = Orders { host_max: serde_json::from_value(json!({"cpu": theirs})).unwrap(), ..Orders::default() };
+            lay(&own, &orders).0.config.host.max[Resource::Cpu]
+        };
+        assert_eq!(most("", 400.0), Some(400.0));
+        assert_eq!(most("host.max.cpu = 300", 400.0), Some(300.0));
+        assert_eq!(most("host.max.cpu = 300", 200.0), Some(200.0));
     }
 
     #[test]

@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Response};
 use headroom_model::documents::limits::Limits;
 use headroom_model::documents::rule::Rule;
 use headroom_model::documents::service::Service;
-use headroom_model::documents::structure::Container;
+use headroom_model::documents::by_resource::ByResource;
+use headroom_model::documents::structure::{Container, Host};
 use headroom_model::settings;
-use headroom_model::wire::Orders;
+use headroom_model::wire::{Most, Orders};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -96,9 +97,20 @@ pub fn build(central: &Central, host: &str) -> Orders {
             limits
         }));
     }
+    orders.host_max = host_max(documents, host);
     orders.sets = fleet.sets(host);
     orders.revision = revision(&orders);
     orders
+}
+
+/// What a subscribed host may give out. That of one which was only discovered is what it said itself.
+fn host_max(documents: &Documents, host: &str) -> ByResource<Most> {
+    let mut most = ByResource::default();
+    let body = documents.body(Database::Structures, host).filter(|body| body.get("discovered").is_none_or(|is| *is != true));
+    for (resource, capacity) in body.and_then(understood::<Host>).iter().flat_map(|host| host.resources.known.present()) {
+        most.known[resource] = capacity.max.map(Most);
+    }
+    most
 }
 
 fn revision(orders: &Orders) -> String {

@@ -39,13 +39,15 @@ pub(super) async fn take(
     // By our clock. Amounts first, which count once however often they come: after an error the report comes again, whole.
     let at = (report.at - (sent.sent_at - now)).min(now);
     central.ledger.receive(&report, at, |container| central.groups.of(container)).await?;
-    if let Heard::News { appeared } = central.fleet.receive(&report, sent.sent_at, now)? {
+    if let Heard::News { is_first, appeared } = central.fleet.receive(&report, sent.sent_at, now)? {
         central.audit.decided(&report.host, at - report.at, &report.decisions);
         if !appeared.is_empty() {
             register::containers(&central, &report, &appeared).await?;
             central.fleet.touch(&report.host);
         }
-        register::host(&central, &report).await?;
+        if is_first {
+            register::host(&central, &report).await?;
+        }
     }
     let revision = orders::build(&central, &report.host).revision;
     Ok(json(StatusCode::OK, &Received { at: now, revision }))

@@ -1,5 +1,7 @@
 //! `headroom-central token`.
 
+use std::io::Write as _;
+
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 
@@ -45,7 +47,6 @@ pub(super) enum Kind {
     Agent,
 }
 
-#[expect(clippy::print_stdout, reason = "a token is printed once, for its holder")]
 pub(super) fn run(command: Command) -> Result<()> {
     let place = match &command {
         Command::Add { place, .. } | Command::Remove { place, .. } | Command::List { place } => place,
@@ -54,6 +55,7 @@ pub(super) fn run(command: Command) -> Result<()> {
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
     let path = Tokens::path(&directory);
     let mut tokens = Tokens::read(&path)?;
+    let mut out = std::io::stdout().lock();
     match command {
         Command::Add { name, role, host, .. } => {
             let role = match (role, host) {
@@ -64,7 +66,7 @@ pub(super) fn run(command: Command) -> Result<()> {
             };
             let token = tokens.add(&name, role)?;
             tokens.write(&path)?;
-            println!("{}", token.secret());
+            writeln!(out, "{}", token.secret())?;
         }
         Command::Remove { name, .. } => {
             tokens.remove(&name)?;
@@ -73,9 +75,9 @@ pub(super) fn run(command: Command) -> Result<()> {
         Command::List { .. } => {
             for (name, role) in tokens.holders() {
                 match role {
-                    Role::Read => println!("{name}: read"),
-                    Role::Operate => println!("{name}: operate"),
-                    Role::Agent { host } => println!("{name}: agent of {host}"),
+                    Role::Read => writeln!(out, "{name}: read")?,
+                    Role::Operate => writeln!(out, "{name}: operate")?,
+                    Role::Agent { host } => writeln!(out, "{name}: agent of {host}")?,
                 }
             }
         }

@@ -66,7 +66,7 @@ fn what_waited_changes_no_present_state() {
     let fleet = Fleet::new(Duration::from_secs(15));
     fleet.receive(&report("h", "a", 2, 20.0, &["c"]), 20.0, 20.0).unwrap();
     let late = report("h", "a", 3, 10.0, &["c", "old"]);
-    assert_eq!(fleet.receive(&late, 21.0, 21.0), Ok(Heard::News { appeared: Vec::new() }));
+    assert_eq!(fleet.receive(&late, 21.0, 21.0), Ok(Heard::News { is_first: false, appeared: Vec::new() }));
     let usage = fleet.live("c").unwrap().resources[Resource::Cpu].as_ref().unwrap().usage;
     assert_eq!((usage, fleet.live("old")), (Some(20.0), None));
 }
@@ -75,7 +75,7 @@ fn what_waited_changes_no_present_state() {
 fn clocks_may_differ() {
     let fleet = Fleet::new(Duration::from_secs(15));
     let heard = fleet.receive(&report("h", "a", 1, 5000.0, &[]), 5000.0, 100.0).unwrap();
-    assert_eq!(heard, Heard::News { appeared: Vec::new() });
+    assert_eq!(heard, Heard::News { is_first: true, appeared: Vec::new() });
     let host = fleet.host("h").unwrap();
     assert_eq!((host.skew, host.last_report, host.quiet_since), (4900.0, 100.0, None));
 }

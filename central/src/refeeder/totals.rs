@@ -122,7 +122,7 @@ fn rounded(value: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn body(usage: f64) -> Body {
+    fn body(usage: i32) -> Body {
         let Value::Object(body) = json!({"resources": {"cpu": {"max": 400, "usage": usage, "x": 1}, "mem": {"max": 10}}}) else {
             unreachable!()
         };
@@ -133,12 +133,12 @@ mod tests {
     fn a_stored_usage_is_refreshed_when_it_is_off() {
         let mut totals = Totals::default();
         totals.usage[Resource::Cpu] = Some(119.0);
-        let mut near = body(100.0);
+        let mut near = body(100);
         totals.refresh_usage(&mut near, 0.05);
-        assert_eq!(near, body(100.0));
+        assert_eq!(near, body(100));
         totals.usage[Resource::Cpu] = Some(121.0);
         totals.refresh_usage(&mut near, 0.05);
-        assert_eq!(near, body(121.0));
+        assert_eq!(near, body(121));
         // What has no entry gets none.
         totals.usage[Resource::Net] = Some(5.0);
         totals.lay_over(&mut near);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn who_is_left_out_is_said() {
         let mut totals = Totals { left_out: vec!["c1".into()], ..Totals::default() };
-        let mut document = body(0.0);
+        let mut document = body(0);
         totals.lay_over(&mut document);
         assert_eq!(document["left_out"], json!(["c1"]));
         totals.left_out.clear();

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::agents::orders;
 use crate::answer::json;
 use crate::central::{Central, wall};
+use crate::documents::Problem;
 use crate::fleet::Conflict;
 use crate::store::Database;
 
@@ -29,6 +30,8 @@ struct Fleet {
     /// Hosts that have a document, but no agent that has reported since this central started.
     unheard: Vec<String>,
     conflicts: Vec<Conflict>,
+    /// Documents that are not understood, and are left as they are.
+    problems: Vec<Problem>,
 }
 
 #[derive(Serialize)]
@@ -87,5 +90,5 @@ async fn fleet(State(central): State<Central>) -> Response {
     };
     let unheard = central.documents.names(Database::Structures).into_iter().filter(|name| !heard.contains(name.as_str()) && is_host(name));
     let unheard = unheard.collect();
-    json(StatusCode::OK, &Fleet { at: wall(), unheard, conflicts: central.fleet.conflicts(), hosts })
+    json(StatusCode::OK, &Fleet { at: wall(), unheard, conflicts: central.fleet.conflicts(), problems: central.documents.problems(), hosts })
 }
