@@ -186,6 +186,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn damaged_counters_are_not_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path(), &Prices::default()).unwrap();
+        receive(&ledger, &report("host0", 0, 10.0)).await.unwrap();
+        drop(ledger);
+        let file = Connection::open(directory.path().join("accounting.db")).unwrap();
+        file.execute("UPDATE hosts SET state = x'0102'", []).unwrap();
+        let error = Ledger::open(directory.path(), &Prices::default()).unwrap_err().to_string();
+        assert!(error.contains("\"host0\" are damaged") && error.contains("accounting.db"), "{error}");
+        file.pragma_update(None, "user_version", 9).unwrap();
+        let error = Ledger::open(directory.path(), &Prices::default()).unwrap_err().to_string();
+        assert!(error.contains("version 9"), "{error}");
+    }
+
+    #[tokio::test]
     async fn many_hosts_at_once_are_all_counted() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(directory.path(), &Prices::default()).unwrap();

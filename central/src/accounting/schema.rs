@@ -56,7 +56,7 @@ pub(super) fn writable(path: &Path) -> Result<Connection, String> {
     let connection = open().map_err(|e| e.to_string())?;
     match version(&connection).map_err(|e| e.to_string())? {
         VERSION => Ok(connection),
-        other => Err(format!("it is of version {other}, this program knows {VERSION}")),
+        other => Err(format!("it is of version {other}, this program knows {VERSION}; move it away to begin anew")),
     }
 }
 

@@ -52,7 +52,11 @@ impl Writer {
                 let (name, state) = row.map_err(|e| e.to_string())?;
                 let state = decode(&state, |account| holder(&connection, account).ok().flatten());
                 // Going on without it would count everything again that it counted.
-                let state = state.ok_or_else(|| format!("the counters of host {name:?} are damaged"))?;
+                let state = state.ok_or_else(|| {
+                    format!(
+                        "the counters of host {name:?} are damaged; put back a copy of the file, or move it away to begin anew"
+                    )
+                })?;
                 hosts.insert(name.into(), state);
             }
         }
