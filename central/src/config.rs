@@ -102,7 +102,7 @@ pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
         Text(String),
     }
     let expected = "a number of seconds, or a text with a unit such as \"500ms\", \"15s\", \"5min\", \"1h\", \"2d\"";
-    let spelt = Spelt::deserialize(deserializer).map_err(|_| D::Error::custom(format_args!("expected {expected}")))?;
+    let spelt = Spelt::deserialize(deserializer).map_err(|_unlike_both| D::Error::custom(format_args!("expected {expected}")))?;
     let seconds = match &spelt {
         Spelt::Seconds(seconds) => Some(*seconds),
         Spelt::Text(text) => seconds(text),

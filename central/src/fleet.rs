@@ -18,8 +18,8 @@ use headroom_model::wire::{GuardState, HostReport, Report, ResourceReport, SetDo
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-pub use claims::Conflict;
 use claims::Claims;
+pub use claims::Conflict;
 use host::Host;
 use sets::Sets;
 
@@ -136,7 +136,9 @@ impl Fleet {
     pub fn may_speak_for(&self, host: &str, instance: &str) -> Result<(), Answer> {
         let inner = self.inner.read();
         match inner.hosts.get(host) {
-            Some(known) if known.is_anothers(instance, Instant::now(), self.quiet_after) => Err(self.claimed(host, &known.instance)),
+            Some(known) if known.is_anothers(instance, Instant::now(), self.quiet_after) => {
+                Err(self.claimed(host, &known.instance))
+            }
             _ => Ok(()),
         }
     }
@@ -245,7 +247,8 @@ impl Fleet {
             Ok(errors) if errors.is_empty() => Ok(()),
             Ok(errors) => Err(Answer::new(StatusCode::BAD_REQUEST, errors.join("; "))),
             Err(_) => {
-                let message = format!("the agent of host {host:?} has not answered within {SET_WITHIN:?}; the limit may still be set");
+                let message =
+                    format!("the agent of host {host:?} has not answered within {SET_WITHIN:?}; the limit may still be set");
                 Err(Answer::new(StatusCode::SERVICE_UNAVAILABLE, message))
             }
         }

@@ -18,6 +18,7 @@ pub use groups::{Groups, Owners};
 pub use totals::Totals;
 
 use crate::central::{Central, wall};
+use crate::documents::Edit;
 use crate::store::{Body, Database};
 
 /// A document's `usage` is refreshed at most this often, and only when it is off by [`MARGIN`].
@@ -72,7 +73,8 @@ impl Settings {
     /// From its document, on the fly; what makes no sense there is as it is by default.
     fn read(central: &Central) -> Self {
         let config = central.setting(Service::Refeeder);
-        let texts = |key: &str| config(key).as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+        let texts =
+            |key: &str| config(key).as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
         let metrics: Vec<String> = texts("GENERATED_METRICS");
         let refed: Vec<String> = texts("STRUCTURES_REFEEDED");
         Self {
@@ -86,7 +88,7 @@ impl Settings {
 
 /// Writes the totals that are off in the documents.
 async fn write(central: &Central) {
-    let mut edits: Vec<(Database, String, Box<dyn Fn(&mut Body) + Send + Sync>)> = Vec::new();
+    let mut edits: Vec<Edit> = Vec::new();
     for (database, name, totals) in central.groups.all() {
         edits.push((database, name.to_string(), Box::new(move |body| totals.refresh_usage(body, MARGIN))));
     }
@@ -102,8 +104,7 @@ pub(crate) async fn heartbeat(central: &Central, service: Service) {
         body.insert("heartbeat".into(), number::plain(at));
         body.insert("heartbeat_human".into(), Value::String(human(at)));
     };
-    let edits: Vec<(Database, String, Box<dyn Fn(&mut Body) + Send + Sync>)> =
-        vec![(Database::Services, service.name().to_owned(), Box::new(beat))];
+    let edits: Vec<Edit> = vec![(Database::Services, service.name().to_owned(), Box::new(beat))];
     if let Err(e) = central.documents.edit_many(edits).await {
         tracing::warn!("the heartbeat of {} is not written: {e}", service.name());
     }

@@ -89,17 +89,14 @@ impl Listener {
         let served = {
             let handle = handle.clone();
             async move {
-                match self.tls {
-                    Some(tls) => {
-                        let mut server = axum_server::from_tcp_rustls(self.listener, tls)?.handle(handle);
-                        server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER);
-                        server.serve(make).await
-                    }
-                    None => {
-                        let mut server = axum_server::from_tcp(self.listener)?.handle(handle);
-                        server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER);
-                        server.serve(make).await
-                    }
+                if let Some(tls) = self.tls {
+                    let mut server = axum_server::from_tcp_rustls(self.listener, tls)?.handle(handle);
+                    server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER);
+                    server.serve(make).await
+                } else {
+                    let mut server = axum_server::from_tcp(self.listener)?.handle(handle);
+                    server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER);
+                    server.serve(make).await
                 }
             }
         };

@@ -11,11 +11,10 @@ use headroom_model::settings::Service;
 use serde_json::{Value, json};
 
 use crate::central::Central;
+use crate::documents::Edit;
 use crate::fleet::{HostView, Live};
 use crate::refeeder::heartbeat;
 use crate::store::{Body, Database};
-
-type Edit = (Database, String, Box<dyn Fn(&mut Body) + Send + Sync>);
 
 /// What a structure's document was last given, so that an idle fleet is not even looked at.
 type Written = HashMap<Arc<str>, Vec<(Resource, f64)>>;
@@ -59,7 +58,9 @@ async fn snapshot(central: &Central, resources: Vec<Resource>, applications: boo
         }
     }
     if applications {
-        for (database, name, totals) in central.groups.all().into_iter().filter(|(database, ..)| *database == Database::Structures) {
+        for (database, name, totals) in
+            central.groups.all().into_iter().filter(|(database, ..)| *database == Database::Structures)
+        {
             let resources = resources.clone();
             edits.push((database, name.to_string(), Box::new(move |body| totals.refresh_current(body, &resources))));
         }
@@ -113,18 +114,18 @@ fn capacity(host: HostView) -> Box<dyn Fn(&mut Body) + Send + Sync> {
         let Some(resources) = body.get_mut("resources").and_then(Value::as_object_mut) else { return };
         for (resource, numbers) in host.status.resources.known.present() {
             let Some(entry) = resources.get_mut(resource.key()).and_then(Value::as_object_mut) else { continue };
-            if let Some(free) = numbers.free.map(rounded) {
-                if entry.get("free").and_then(number::lenient) != Some(free) {
-                    entry.insert("free".into(), number::plain(free));
-                }
+            if let Some(free) = numbers.free.map(rounded)
+                && entry.get("free").and_then(number::lenient) != Some(free)
+            {
+                entry.insert("free".into(), number::plain(free));
             }
             if let (false, Some(max)) = (entry.contains_key("max"), numbers.max) {
                 entry.insert("max".into(), number::plain(max));
             }
-            if let (Resource::Cpu, Some(mapping)) = (resource, &host.status.core_usage_mapping) {
-                if entry.get("core_usage_mapping") != Some(mapping) {
-                    entry.insert("core_usage_mapping".into(), mapping.clone());
-                }
+            if let (Resource::Cpu, Some(mapping)) = (resource, &host.status.core_usage_mapping)
+                && entry.get("core_usage_mapping") != Some(mapping)
+            {
+                entry.insert("core_usage_mapping".into(), mapping.clone());
             }
         }
     })

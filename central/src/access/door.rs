@@ -49,9 +49,10 @@ impl Door {
                 tracing::trace!(name, path, "let in");
                 Ok(caller)
             }
-            Caller::Holder { name, .. } => {
-                Err(Answer::new(StatusCode::FORBIDDEN, format!("the token of {name:?} is not good for {} {path}", request.method())))
-            }
+            Caller::Holder { name, .. } => Err(Answer::new(
+                StatusCode::FORBIDDEN,
+                format!("the token of {name:?} is not good for {} {path}", request.method()),
+            )),
         }
     }
 

@@ -8,10 +8,10 @@ use arc_swap::ArcSwap;
 use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use headroom_model::documents::by_resource::ByResource;
 use headroom_model::documents::limits::Limits;
 use headroom_model::documents::rule::Rule;
 use headroom_model::documents::service::Service;
-use headroom_model::documents::by_resource::ByResource;
 use headroom_model::documents::structure::{Container, Host};
 use headroom_model::settings;
 use headroom_model::wire::{Most, Orders};
@@ -114,8 +114,9 @@ fn host_max(documents: &Documents, host: &str) -> ByResource<Most> {
 }
 
 fn revision(orders: &Orders) -> String {
-    let text = serde_json::to_vec(orders).unwrap_or_default();
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(serde_json::to_vec(orders).unwrap_or_default());
+    let first = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    format!("{first:016x}")
 }
 
 /// What an agent asks for.

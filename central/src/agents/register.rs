@@ -31,7 +31,8 @@ pub(super) async fn containers(central: &Central, report: &Report, appeared: &[A
     let news = report.containers.iter().filter(|container| appeared.iter().any(|name| **name == *container.name));
     // At once, so that the store commits them together.
     let mut writes = tokio::task::JoinSet::new();
-    for container in news.cloned() {
+    for container in news {
+        let container = container.clone();
         let (central, host, status) = (central.clone(), report.host.clone(), report.status.clone());
         writes.spawn(async move { container_documents(&central, &host, &status, &container).await });
     }
@@ -41,7 +42,12 @@ pub(super) async fn containers(central: &Central, report: &Report, appeared: &[A
     Ok(())
 }
 
-async fn container_documents(central: &Central, host: &str, status: &HostReport, container: &ContainerReport) -> Result<(), Answer> {
+async fn container_documents(
+    central: &Central,
+    host: &str,
+    status: &HostReport,
+    container: &ContainerReport,
+) -> Result<(), Answer> {
     let (documents, name) = (&central.documents, &container.name);
     if documents.has(Database::Structures, name) {
         let moved = |body: &mut Body| {

@@ -108,13 +108,15 @@ fn a_name_belongs_to_the_first_host_that_has_it_until_it_goes() {
 async fn a_limit_is_set_when_the_agent_says_so() {
     let fleet = Fleet::new(Duration::from_secs(15));
     let mut touched = fleet.touched("h");
-    let ask = fleet.set_limits("h", vec![("c".into(), Resource::Cpu, Limit::At(50.0)), ("c".into(), Resource::Mem, Limit::At(64.0))]);
+    let ask =
+        fleet.set_limits("h", vec![("c".into(), Resource::Cpu, Limit::At(50.0)), ("c".into(), Resource::Mem, Limit::At(64.0))]);
     let agent = async {
         touched.changed().await.unwrap();
         let sets = fleet.sets("h");
         assert_eq!((sets.len(), fleet.sets("other").len()), (2, 0));
         let mut done = report("h", "a", 1, 10.0, &["c"]);
-        done.sets = sets.iter().map(|set| SetDone { id: set.id, error: (set.resource == Resource::Mem).then(|| "no".into()) }).collect();
+        done.sets =
+            sets.iter().map(|set| SetDone { id: set.id, error: (set.resource == Resource::Mem).then(|| "no".into()) }).collect();
         fleet.receive(&done, 10.0, 10.0).unwrap();
     };
     let (answer, ()) = tokio::join!(ask, agent);

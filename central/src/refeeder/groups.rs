@@ -109,7 +109,8 @@ impl Groups {
     /// All of them, by where their documents are.
     pub fn all(&self) -> Vec<(Database, Arc<str>, Arc<Totals>)> {
         let inner = self.0.read();
-        let of = |database| move |(name, members): (&Arc<str>, &Members)| (database, Arc::clone(name), Arc::clone(&members.totals));
+        let of =
+            |database| move |(name, members): (&Arc<str>, &Members)| (database, Arc::clone(name), Arc::clone(&members.totals));
         let applications = inner.applications.iter().map(of(Database::Structures));
         applications.chain(inner.users.iter().map(of(Database::Users))).collect()
     }

@@ -61,34 +61,43 @@ struct Note {
 }
 
 async fn fleet(State(central): State<Central>) -> Response {
-    let hosts: Vec<Host> = central.fleet.hosts().into_iter().map(|host| {
-        let live = host.containers.iter().filter_map(|name| Some((name, central.fleet.live(name)?)));
-        let live: Vec<_> = live.filter(|(_, live)| live.host == host.name).collect();
-        let revision = orders::build(&central, &host.name).revision;
-        Host {
-            containers: host.containers.len(),
-            guarded: live.iter().filter(|(_, live)| live.guard == GuardState::On).count(),
-            up_to_date: host.status.revision.as_ref() == Some(&revision),
-            notes: live
-                .into_iter()
-                .filter(|(_, live)| !live.notes.is_empty())
-                .map(|(name, live)| Note { container: Arc::clone(name), notes: live.notes })
-                .collect(),
-            name: host.name,
-            quiet_since: host.quiet_since,
-            last_report: host.last_report,
-            skew: host.skew,
-            version: host.version,
-            instance: host.instance,
-            status: host.status,
-        }
-    }).collect();
+    let hosts: Vec<Host> = central
+        .fleet
+        .hosts()
+        .into_iter()
+        .map(|host| {
+            let live = host.containers.iter().filter_map(|name| Some((name, central.fleet.live(name)?)));
+            let live: Vec<_> = live.filter(|(_, live)| live.host == host.name).collect();
+            let revision = orders::build(&central, &host.name).revision;
+            Host {
+                containers: host.containers.len(),
+                guarded: live.iter().filter(|(_, live)| live.guard == GuardState::On).count(),
+                up_to_date: host.status.revision.as_ref() == Some(&revision),
+                notes: live
+                    .into_iter()
+                    .filter(|(_, live)| !live.notes.is_empty())
+                    .map(|(name, live)| Note { container: Arc::clone(name), notes: live.notes })
+                    .collect(),
+                name: host.name,
+                quiet_since: host.quiet_since,
+                last_report: host.last_report,
+                skew: host.skew,
+                version: host.version,
+                instance: host.instance,
+                status: host.status,
+            }
+        })
+        .collect();
     let heard: BTreeSet<&str> = hosts.iter().map(|host| &*host.name).collect();
     let is_host = |name: &String| {
         let body = central.documents.body(Database::Structures, name);
         body.is_some_and(|body| body.get("subtype").and_then(Value::as_str) == Some("host"))
     };
-    let unheard = central.documents.names(Database::Structures).into_iter().filter(|name| !heard.contains(name.as_str()) && is_host(name));
+    let unheard =
+        central.documents.names(Database::Structures).into_iter().filter(|name| !heard.contains(name.as_str()) && is_host(name));
     let unheard = unheard.collect();
-    json(StatusCode::OK, &Fleet { at: wall(), unheard, conflicts: central.fleet.conflicts(), problems: central.documents.problems(), hosts })
+    json(
+        StatusCode::OK,
+        &Fleet { at: wall(), unheard, conflicts: central.fleet.conflicts(), problems: central.documents.problems(), hosts },
+    )
 }

@@ -25,7 +25,7 @@ fn decisions_go_on_without_central_and_the_accounts_lose_nothing() {
     load.set_duty(1.0);
     until("it is scaled up", || shares(&container).is_some_and(|limit| limit > 100.0));
 
-    let central = Central::again(&bed, place);
+    let central = Central::again(&bed, &place);
     let http = &central.http;
     until("it reports again", || http.host("host0")["quiet_since"].is_null() && !http.host("host0").is_null());
     until("what was decided meanwhile is in the audit", || {
@@ -55,7 +55,7 @@ fn an_agent_that_starts_alone_goes_by_what_it_last_had() {
     let url = central.url.clone();
     let place = central.kill9();
 
-    let gone = Central::again(&bed, place);
+    let gone = Central::again(&bed, &place);
     assert_eq!(gone.url, url);
     gone.process.pause();
     let agent = bed.agent("host0", &gone, "");

@@ -58,7 +58,8 @@ impl Bed {
             central.url
         );
         fs::write(dir.join("agent.toml"), text).unwrap();
-        let mut command = self.net.as_ref().map_or_else(|| Command::new(agent_binary()), |net| net.command(host, &agent_binary()));
+        let mut command =
+            self.net.as_ref().map_or_else(|| Command::new(agent_binary()), |net| net.command(host, &agent_binary()));
         command.args(["run", "--config"]).arg(dir.join("agent.toml"));
         let process = Process::start("the agent", command, dir.join("agent.log"), "headroom-agent is up");
         Agent { process, socket }
@@ -94,7 +95,7 @@ impl Central {
     }
 
     /// Runs it again where it was.
-    pub(crate) fn again(bed: &Bed, of: (String, String)) -> Self {
+    pub(crate) fn again(bed: &Bed, of: &(String, String)) -> Self {
         Self::start(bed, &of.0, &of.1)
     }
 
@@ -134,7 +135,8 @@ impl Http {
     }
 
     /// A change that has to be taken.
-    pub(crate) fn put(&self, path: &str, body: Value) {
+    pub(crate) fn put(&self, path: &str, body: impl Into<Value>) {
+        let body = body.into();
         let answer = self.send("PUT", path, Some(&body));
         assert_eq!(answer, (201, json!(201)), "{path} {body}");
     }
