@@ -78,3 +78,28 @@ fn a_rule_is_in_force_on_every_host() {
     until("both are scaled down", || containers.iter().all(|c| shares(c).is_some_and(|limit| limit < 100.0)));
     until("both say so", || ["host0", "host1"].iter().all(|host| http.host(host)["up_to_date"] == json!(true)));
 }
+
+#[test]
+fn a_container_that_is_subscribed_has_its_limits_at_once() {
+    let bed = Bed::new("subscribe");
+    let container = bed.container("host0", "cont0");
+    let central = bed.central("");
+    let _agent = bed.agent("host0", &central, "");
+    let http = &central.http;
+    http.until_known("cont0");
+    let amounts = |max: u32, current: u32| json!({"max": max, "min": 10, "current": current, "guard": false});
+    let bounds = json!({"boundary": 5, "boundary_type": "absolute"});
+    let document = |host: &str| {
+        let subscribed = json!({"name": "cont0", "host": host, "host_rescaler_ip": host, "host_rescaler_port": 8000, "guard": false,
+            "subtype": "container", "resources": {"cpu": amounts(200, 60), "mem": amounts(1024, 512)}});
+        json!({"container": subscribed, "limits": {"resources": {"cpu": bounds, "mem": bounds}}})
+    };
+    let (status, told) = http.send("PUT", "/structure/container/cont0", Some(&document("host9")));
+    assert!(status >= 400, "{status} {told}");
+    assert_eq!(shares(&container), None, "a refusal changes nothing");
+    http.put("/structure/container/cont0", document("host0"));
+    assert_eq!(shares(&container), Some(60.0));
+    let cpu = http.get("/structure/cont0")["resources"]["cpu"].clone();
+    assert_eq!((&cpu["current"], &cpu["max"]), (&json!(60), &json!(200)));
+    assert_eq!(http.get("/structure/cont0").get("discovered"), None);
+}
