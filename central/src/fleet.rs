@@ -202,6 +202,12 @@ impl Fleet {
         self.inner.read().claims.owner(container).cloned()
     }
 
+    /// Forgets whom these names belong to, so that the next report with them has them as new.
+    pub fn disown(&self, containers: &[Arc<str>]) {
+        let mut inner = self.inner.write();
+        containers.iter().for_each(|name| inner.claims.disown(name));
+    }
+
     /// Names that containers of more than one host have: only the first one's is known by it.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.inner.read().claims.conflicts()

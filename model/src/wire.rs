@@ -208,8 +208,6 @@ pub struct Decision {
 pub struct Received {
     /// Central's clock, seconds since the epoch.
     pub at: f64,
-    /// The newest revision of this host's orders.
-    pub revision: String,
 }
 
 /// The documents that concern one host.

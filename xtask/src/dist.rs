@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: each program as one static file, which runs on any x86_64 Linux, also in an empty root.
+//! `cargo xtask dist`: each program as one static file, which runs on any Linux on this architecture, also in an empty root.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

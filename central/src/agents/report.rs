@@ -7,7 +7,7 @@ use axum::response::Response;
 use headroom_model::wire::{Received, Report};
 use serde::Deserialize;
 
-use super::{orders, register};
+use super::register;
 use crate::access::Caller;
 use crate::answer::{Answer, json};
 use crate::central::{Central, wall};
@@ -42,13 +42,14 @@ pub(super) async fn take(
     if let Heard::News { is_first, appeared } = central.fleet.receive(&report, sent.sent_at, now)? {
         central.audit.decided(&report.host, at - report.at, &report.decisions);
         if !appeared.is_empty() {
-            register::containers(&central, &report, &appeared).await?;
+            let registered = register::containers(&central, &report, &appeared).await;
+            // The next report has them as new again.
+            registered.inspect_err(|_| central.fleet.disown(&appeared))?;
             central.fleet.touch(&report.host);
         }
         if is_first {
             register::host(&central, &report).await?;
         }
     }
-    let revision = orders::build(&central, &report.host).revision;
-    Ok(json(StatusCode::OK, &Received { at: now, revision }))
+    Ok(json(StatusCode::OK, &Received { at: now }))
 }

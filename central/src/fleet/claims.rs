@@ -66,6 +66,10 @@ impl Claims {
         }
     }
 
+    pub(super) fn disown(&mut self, name: &str) {
+        self.owners.remove(name);
+    }
+
     pub(super) fn owner(&self, name: &str) -> Option<&Arc<str>> {
         self.owners.get(name)
     }

@@ -102,6 +102,8 @@ fn a_name_belongs_to_the_first_host_that_has_it_until_it_goes() {
     fleet.receive(&report("h0", "a", 2, 12.0, &[]), 12.0, 12.0).unwrap();
     assert_eq!(appeared(fleet.receive(&report("h1", "b", 2, 13.0, &["c", "d"]), 13.0, 13.0)), ["c"]);
     assert_eq!((&*fleet.live("c").unwrap().host, fleet.conflicts().len()), ("h1", 0));
+    fleet.disown(&["c".into()]);
+    assert_eq!(appeared(fleet.receive(&report("h1", "b", 3, 14.0, &["c", "d"]), 14.0, 14.0)), ["c"]);
 }
 
 #[tokio::test]

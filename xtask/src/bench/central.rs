@@ -36,6 +36,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let options = &built.central;
     ensure!(options.agents.iter().all(|agents| *agents > 0), "--agents: expected numbers above 0");
     let mut rows = clients::run(built)?;
+    rows.extend(clients::in_force(built)?);
     for &agents in &options.agents {
         let is_it = agents == FLEET.0;
         let minutes = if is_it { options.minutes } else { 1 };

@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(super) fn run() -> Result<Outcome> {
     let built = dist::build("dev")?;
     // Whatever it mounts and listens on is gone with the thread.
-    let proved = std::thread::spawn(move || prove(&built)).join().map_err(|_| anyhow!("the proof panicked"))?;
+    let proved = std::thread::spawn(move || prove(&built)).join().map_err(|_panic| anyhow!("the proof panicked"))?;
     if let Err(e) = &proved {
         eprintln!("test: static programs: {e:#}");
     }

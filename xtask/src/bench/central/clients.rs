@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use super::fleet::{Fleet, Load};
 use super::http::Connection;
 use super::service::Service;
+use crate::bench::agent::Agent;
+use crate::bench::ground::Ground;
 use crate::bench::{Built, Row, ground, median};
 use crate::process;
 
@@ -32,6 +34,46 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
         Row::at_most(25.0, format!("PUT one setting, durable, {CLIENTS} clients, p99"), write, "ms"),
         Row::told("the same, changes a second", writes, "changes"),
         day(built)?,
+    ])
+}
+
+/// How often a change is made and waited for.
+const CHANGES: u32 = 200;
+
+/// From a change at the Orchestrator until a real agent goes by it.
+pub(super) fn in_force(built: &Built) -> Result<Vec<Row>> {
+    eprintln!("bench: central: {CHANGES} changes until they are in force");
+    let service = Service::start(built)?;
+    let ground = Ground::new()?;
+    let _container = ground.container("changed")?;
+    let settings = format!("[central]\nurl = \"http://{}\"", service.address);
+    let agent = Agent::start_with(built, &settings, "min = 10\nmax = 200\nboundary = 5", 1)?;
+    let until = Instant::now() + Duration::from_secs(20);
+    while agent.status()?["containers"][0]["reason"] != "central's documents" {
+        ensure!(Instant::now() < until, "the agent does not go by central's documents");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let mut connection = Connection::open(service.address)?;
+    let mut times = Vec::new();
+    for max in 201..201 + CHANGES {
+        let asked = Instant::now();
+        let body = format!("{{\"value\": {max}}}");
+        connection.ask("PUT", "/structure/changed/resources/cpu/max", "Content-Type: application/json\r\n", body.as_bytes())?;
+        let (status, answer) = connection.answer()?;
+        ensure!(status == 201, "{status} {}", String::from_utf8_lossy(&answer));
+        while agent.status()?["containers"][0]["resources"]["cpu"]["max"] != f64::from(max) {
+            ensure!(asked.elapsed() < Duration::from_secs(20), "a change is not in force after 20 s");
+            thread::sleep(Duration::from_millis(1));
+        }
+        times.push(asked.elapsed().as_secs_f64() * 1e3);
+    }
+    agent.stop()?;
+    service.stop()?;
+    times.sort_by(f64::total_cmp);
+    let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or(f64::NAN);
+    Ok(vec![
+        Row::at_most(200.0, "a change at the Orchestrator until the agent goes by it, p99", p99, "ms"),
+        Row::told("the same, median", median(times), "ms"),
     ])
 }
 
