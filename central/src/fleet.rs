@@ -205,7 +205,9 @@ impl Fleet {
     /// Forgets whom these names belong to, so that the next report with them has them as new.
     pub fn disown(&self, containers: &[Arc<str>]) {
         let mut inner = self.inner.write();
-        containers.iter().for_each(|name| inner.claims.disown(name));
+        for name in containers {
+            inner.claims.disown(name);
+        }
     }
 
     /// Names that containers of more than one host have: only the first one's is known by it.
