@@ -139,7 +139,7 @@ fn day(built: &Built) -> Result<Row> {
     let mut write = Command::new(built.example("bench_series"));
     process::run(write.arg(dir.path().join("state")).arg(now.to_string()))?;
     let service = Service::start_in(built, dir)?;
-    let path = format!("/timeseries?structure=cont0&resource=cpu&from={}&to={now}", now - 86_400);
+    let path = format!("/timeseries?structure=cont0&resource=cpu&from={}&to={now}&step=5", now - 86_400);
     let mut times = Vec::new();
     for _ in 0..11 {
         let asked = Instant::now();
