@@ -14,6 +14,7 @@ mod warnings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use container::default_boundary;
@@ -47,7 +48,7 @@ pub struct Config {
     /// `[central]`, where there is one.
     pub central: Option<Central>,
     /// `[[container]]`, in the file's order: the first that selects a container is the one.
-    pub containers: Vec<ContainerRule>,
+    pub containers: Vec<Arc<ContainerRule>>,
     /// What can stand but will hardly be meant, a sentence each; to be logged and shown by `check`.
     pub warnings: Vec<String>,
 }
@@ -278,8 +279,8 @@ pub struct Central {
 pub struct ContainerRule {
     /// Where it stands, for people: `[[container]] in agent.toml:12`.
     pub origin: String,
-    /// A glob on the container's name.
-    pub name: Option<globset::Glob>,
+    /// Whom it means by name.
+    pub name: Option<NameRule>,
     /// Its engine.
     pub engine: Option<crate::containers::Engine>,
     /// A glob on its cgroup path.
@@ -290,6 +291,15 @@ pub struct ContainerRule {
     pub resources: PerResource<Option<ResourceRule>>,
     /// What of it cannot be followed, a sentence each, to be shown with the container.
     pub problems: Vec<String>,
+}
+
+/// Whom a rule means by name. One that is written out is looked up, however many there are of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameRule {
+    /// The container of this very name.
+    Is(String),
+    /// Those whose names match.
+    Like(globset::Glob),
 }
 
 /// `[container.cpu]` and so on.

@@ -58,7 +58,7 @@ pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     };
     let state = ApiState { snapshot: Arc::clone(&agent.published), control: Arc::new(handle.clone()), decisions };
     let (received, teller) = (line.received(), line.teller());
-    teller.in_force(&config, problems);
+    teller.in_force(&own, problems);
     let link = Link::new(&config, parts, line)?;
     let up = async {
         first_look(looked, &handle).await;

@@ -99,7 +99,7 @@ struct Shared {
 #[derive(Default)]
 struct InForce {
     /// This host's own settings, without orders.
-    own: Option<Arc<Config>>,
+    own: Option<Settings>,
     revision: Option<String>,
     problems: Vec<String>,
 }
@@ -158,11 +158,11 @@ pub struct Teller {
 
 impl Teller {
     /// These orders are in force over these settings.
-    pub fn in_force(&self, own: &Config, problems: Vec<String>) {
+    pub fn in_force(&self, own: &Settings, problems: Vec<String>) {
         for problem in &problems {
             tracing::warn!("central's orders: {problem}");
         }
-        let own = Some(Arc::new(own.clone()));
+        let own = Some(own.clone());
         self.shared.in_force.store(Arc::new(InForce { own, revision: self.received.revision(), problems }));
         self.shared.now.notify_one();
     }

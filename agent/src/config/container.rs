@@ -4,7 +4,7 @@ use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::resource::{PerResource, Resource};
 use toml::de::DeValue;
 
-use super::kinds::{boolean, glob, one_of, within};
+use super::kinds::{boolean, glob, name, one_of, within};
 use super::reader::Section;
 use super::sections::engine;
 use super::{ContainerRule, Profile, ResourceRule};
@@ -30,7 +30,7 @@ pub(super) const MOST: f64 = 1e9;
 pub(super) fn container(section: Section<'_>, profile: Profile) -> ContainerRule {
     let rule = ContainerRule {
         origin: format!("[[container]] in {}", section.origin()),
-        name: section.maybe("name", glob),
+        name: section.maybe("name", name),
         engine: section.maybe("engine", engine),
         path: section.maybe("path", glob),
         guard: section.or("guard", GuardMode::Off, guard),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::NameRule;
+
 /// true or false.
 pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| "expected true or false".to_owned())
@@ -107,6 +109,13 @@ fn with_unit(text: &str) -> Option<f64> {
 /// A glob, such as `web-*`.
 pub(super) fn glob(value: &DeValue<'_>) -> Result<globset::Glob, String> {
     globset::Glob::new(&text(value)?).map_err(|e| format!("expected a glob such as \"web-*\": {}", e.kind()))
+}
+
+/// A name, or a glob on names.
+pub(super) fn name(value: &DeValue<'_>) -> Result<NameRule, String> {
+    let glob = glob(value)?;
+    let is_name = globset::escape(glob.glob()) == glob.glob();
+    Ok(if is_name { NameRule::Is(glob.glob().to_owned()) } else { NameRule::Like(glob) })
 }
 
 /// A regular expression with a group called `name`.

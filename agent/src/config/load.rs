@@ -1,6 +1,7 @@
 //! From the file to the checked config.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -46,7 +47,11 @@ fn whole(root: Section<'_>) -> Config {
         discovery: sections::discovery(root.section("discovery")),
         api: sections::api(root.section("api")),
         central: sections::central(root.section("central")),
-        containers: root.sections("container").into_iter().map(|section| container::container(section, profile)).collect(),
+        containers: root
+            .sections("container")
+            .into_iter()
+            .map(|section| Arc::new(container::container(section, profile)))
+            .collect(),
         warnings: Vec::new(),
     };
     root.close();

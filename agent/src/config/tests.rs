@@ -5,7 +5,7 @@ use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::resource::Resource;
 
 use super::load::read;
-use super::{Config, ConfigError, OnDeath, OnForeignChange, Profile, ResourceRule};
+use super::{Config, ConfigError, NameRule, OnDeath, OnForeignChange, Profile, ResourceRule};
 use crate::containers::Engine;
 use crate::sampler::SourceKind;
 use crate::status::GuardMode;
@@ -133,7 +133,7 @@ cpu = { min = 20, max = 400 }
     );
     let [web, docker, machines] = config.containers.as_slice() else { panic!("three tables") };
     assert_eq!((web.origin.as_str(), docker.origin.as_str()), ("[[container]] in agent.toml:2", "[[container]] in agent.toml:9"));
-    assert_eq!(web.name.as_ref().map(globset::Glob::glob), Some("web-*"));
+    assert_eq!(web.name, Some(NameRule::Like(globset::Glob::new("web-*").unwrap())));
     let absolute = BoundaryType::Absolute;
     let expected = ResourceRule { min: 50.0, max: 200.0, boundary: 25.0, boundary_type: absolute, guard: true, weight: 1.0 };
     assert_eq!((web.guard, web.resources[Resource::Cpu]), (GuardMode::On, Some(expected)));

@@ -1,22 +1,35 @@
 //! Which `[[container]]` rule of the configuration a container gets. Pure.
 
+use std::collections::HashMap;
+
 use globset::{Glob, GlobMatcher};
 
 use super::{Container, Engine};
-use crate::config::ContainerRule;
+use crate::config::{ContainerRule, NameRule};
 
 /// The rules and the host's vetoes, ready to be held against containers.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
-    rules: Vec<Matcher>,
+    /// The first rule that asks for a name and nothing else, by the name: central's orders have one for each container.
+    named: HashMap<String, usize>,
+    /// The others, in their order.
+    matchers: Vec<Matcher>,
     never_guard: Vec<GlobMatcher>,
 }
 
 #[derive(Clone, Debug)]
 struct Matcher {
-    name: Option<GlobMatcher>,
+    /// Its place among all rules.
+    at: usize,
+    name: Option<NameMatcher>,
     engine: Option<Engine>,
     path: Option<GlobMatcher>,
+}
+
+#[derive(Clone, Debug)]
+enum NameMatcher {
+    Is(String),
+    Like(GlobMatcher),
 }
 
 /// What the configuration says of one container.
@@ -35,13 +48,22 @@ pub enum Selection {
 
 impl Selector {
     /// Prepares `rules`, in their order, and `never_guard`.
-    pub fn new(rules: &[ContainerRule], never_guard: &[Glob]) -> Self {
-        let matcher = |glob: &Option<Glob>| glob.as_ref().map(Glob::compile_matcher);
-        let rules = rules
-            .iter()
-            .map(|rule| Matcher { name: matcher(&rule.name), engine: rule.engine, path: matcher(&rule.path) })
-            .collect();
-        Self { rules, never_guard: never_guard.iter().map(Glob::compile_matcher).collect() }
+    pub fn new<'a>(rules: impl IntoIterator<Item = &'a ContainerRule>, never_guard: &[Glob]) -> Self {
+        let mut selector = Self { never_guard: never_guard.iter().map(Glob::compile_matcher).collect(), ..Self::default() };
+        for (at, rule) in rules.into_iter().enumerate() {
+            match rule {
+                ContainerRule { name: Some(NameRule::Is(name)), engine: None, path: None, .. } => {
+                    selector.named.entry(name.clone()).or_insert(at);
+                }
+                ContainerRule { name: None, engine: None, path: None, .. } => {}
+                ContainerRule { name, engine, path, .. } => {
+                    let name = name.as_ref().map(NameMatcher::new);
+                    let path = path.as_ref().map(Glob::compile_matcher);
+                    selector.matchers.push(Matcher { at, name, engine: *engine, path });
+                }
+            }
+        }
+        selector
     }
 
     /// What `container` gets.
@@ -52,16 +74,34 @@ impl Selector {
         if let Some(veto) = self.never_guard.iter().find(|glob| glob.is_match(&container.name)) {
             return Selection::Vetoed { by: veto.glob().glob().to_owned() };
         }
-        self.rules.iter().position(|rule| rule.selects(container)).map_or(Selection::None, Selection::Rule)
+        let named = self.named.get(&container.name).copied();
+        let before = self.matchers.iter().take_while(|rule| named.is_none_or(|named| rule.at < named));
+        let matched = before.into_iter().find(|rule| rule.selects(container)).map(|rule| rule.at);
+        matched.or(named).map_or(Selection::None, Selection::Rule)
     }
 }
 
 impl Matcher {
     fn selects(&self, container: &Container) -> bool {
-        let asks = self.name.is_some() || self.engine.is_some() || self.path.is_some();
-        asks && self.name.as_ref().is_none_or(|glob| glob.is_match(&container.name))
+        self.name.as_ref().is_none_or(|name| name.is_match(&container.name))
             && self.engine.is_none_or(|engine| engine == container.engine)
             && self.path.as_ref().is_none_or(|glob| glob.is_match(container.path.as_str()))
+    }
+}
+
+impl NameMatcher {
+    fn new(name: &NameRule) -> Self {
+        match name {
+            NameRule::Is(name) => Self::Is(name.clone()),
+            NameRule::Like(glob) => Self::Like(glob.compile_matcher()),
+        }
+    }
+
+    fn is_match(&self, name: &str) -> bool {
+        match self {
+            Self::Is(is) => is == name,
+            Self::Like(glob) => glob.is_match(name),
+        }
     }
 }
 
@@ -79,7 +119,12 @@ mod tests {
 
     fn rule(name: &str, engine: Option<Engine>, path: &str) -> ContainerRule {
         let resources = PerResource::from_fn(|_| None);
-        let (name, path, problems) = (glob(name), glob(path), Vec::new());
+        let name = match name {
+            "" => None,
+            name if name.contains('*') => glob(name).map(NameRule::Like),
+            name => Some(NameRule::Is(name.to_owned())),
+        };
+        let (path, problems) = (glob(path), Vec::new());
         ContainerRule { origin: String::new(), name, engine, path, guard: GuardMode::On, resources, problems }
     }
 
@@ -107,6 +152,23 @@ mod tests {
         for (container, expected) in table {
             assert_eq!(selector.select(&container), expected, "{container:?}");
         }
+    }
+
+    #[test]
+    fn a_name_written_out_goes_by_its_place_among_globs() {
+        let cgroup = |name| container(name, Engine::Lxc, "lxc.payload.x");
+        let table: [(&[&str], _); 4] = [
+            (&["*", "web"], Selection::Rule(0)),
+            (&["web", "*", "web"], Selection::Rule(0)),
+            (&["db-*", "web", "w*"], Selection::Rule(1)),
+            (&["db", "api"], Selection::None),
+        ];
+        for (names, expected) in table {
+            let rules: Vec<_> = names.iter().map(|name| rule(name, None, "")).collect();
+            assert_eq!(Selector::new(&rules, &[]).select(&cgroup("web")), expected, "{names:?}");
+        }
+        let in_docker = [rule("web", Some(Engine::Docker), ""), rule("web", None, "lxc.*")];
+        assert_eq!(Selector::new(&in_docker, &[]).select(&cgroup("web")), Selection::Rule(1));
     }
 
     #[test]

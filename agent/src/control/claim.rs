@@ -1,7 +1,6 @@
 //! The way to being guarded: what was found goes on disk, the first limit is set, and only then is anything judged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use headroom_model::limit::Limit;
 use headroom_model::policy::guardian::{Bounds, Guarded, Subject};
@@ -47,7 +46,7 @@ impl State {
         let selection = self.selector.select(&entry.container);
         entry.shown = None;
         entry.rule = match &selection {
-            Selection::Rule(at) => self.config.containers.get(*at).cloned().map(Arc::new),
+            Selection::Rule(at) => self.config.containers.get(*at).cloned(),
             Selection::None | Selection::Vetoed { .. } => None,
         };
         for problem in entry.rule.iter().flat_map(|rule| rule.problems.clone()).collect::<Vec<_>>() {

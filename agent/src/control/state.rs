@@ -40,6 +40,16 @@ pub struct Settings {
     pub config: Config,
     /// Its rules, or its profile's.
     pub rules: Arc<RuleSet>,
+    /// Its `[[container]]` tables, prepared by whoever reads them: that takes longer than the control loop may be kept.
+    pub selector: Arc<Selector>,
+}
+
+impl Settings {
+    /// Prepares what is held against containers.
+    pub fn new(config: Config, rules: RuleSet) -> Self {
+        let selector = Selector::new(config.containers.iter().map(Arc::as_ref), &config.host.never_guard);
+        Self { config, rules: Arc::new(rules), selector: Arc::new(selector) }
+    }
 }
 
 /// What the loop is made of.
@@ -88,7 +98,7 @@ impl HostFacts {
 /// The control loop's state.
 pub(super) struct State {
     pub(super) config: Config,
-    pub(super) selector: Selector,
+    pub(super) selector: Arc<Selector>,
     pub(super) guardian: Guardian,
     pub(super) host: HostFacts,
     pub(super) source: Box<dyn UsageSource>,
@@ -134,10 +144,18 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(parts: Parts, published: Arc<ArcSwap<Snapshot>>) -> Self {
-        let Parts { settings: Settings { config, rules }, host, source, source_reason, originals, writer, meter, journal } =
-            parts;
+        let Parts {
+            settings: Settings { config, rules, selector },
+            host,
+            source,
+            source_reason,
+            originals,
+            writer,
+            meter,
+            journal,
+        } = parts;
         let mut state = Self {
-            selector: Selector::new(&config.containers, &config.host.never_guard),
+            selector,
             guardian: Guardian::new(rules, 0.0, config.guardian.rejudge).with_cooldown(config.cooldown().as_secs_f64()),
             window: Window::new(config.guardian.window[Resource::Cpu]),
             known: originals.into_iter().map(|record| (record.cgroup_id, record)).collect(),
@@ -302,11 +320,11 @@ impl State {
     }
 
     /// Takes over a new configuration. What a container holds stays as it is, unless the new settings say otherwise.
-    fn reload(&mut self, Settings { config, rules }: Settings) {
+    fn reload(&mut self, Settings { config, rules, selector }: Settings) {
         self.guardian.set_rules(rules);
         self.guardian.rejudge = config.guardian.rejudge;
         self.guardian.cooldown = config.cooldown().as_secs_f64();
-        self.selector = Selector::new(&config.containers, &config.host.never_guard);
+        self.selector = selector;
         self.config = config;
         self.window.set_length(self.config.guardian.window[Resource::Cpu]);
         self.set_host_max();

@@ -1,7 +1,6 @@
 //! The configuration with the rules that it names.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use headroom_model::documents::rule::Rule;
@@ -31,7 +30,7 @@ pub(super) fn load(path: &Path) -> Result<Settings> {
     for warning in without_requests(&config, &rules).into_iter().chain(never_fire(&config, &rules)) {
         tracing::warn!("{warning}");
     }
-    Ok(Settings { config, rules: Arc::new(rules) })
+    Ok(Settings::new(config, rules))
 }
 
 /// The guardable resources for which no active rule makes requests: nothing will be decided about them.

@@ -33,7 +33,7 @@ impl Reloads<'_> {
     fn put_in_force(&self, handle: &Handle) {
         let (settings, problems) = self.received.lay_over(&self.own);
         handle.send(Command::Reload(Box::new(settings)));
-        self.teller.in_force(&self.own.config, problems);
+        self.teller.in_force(&self.own, problems);
     }
 }
 

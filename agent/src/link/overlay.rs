@@ -1,10 +1,10 @@
 //! Central's orders laid over a host's own settings: its documents win, but for the host's vetoes (`never_guard`) and bounds (`host.max`).
 //! Containers that central has no documents of stay as the host's own settings say. Pure.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::Glob;
 use headroom_model::documents::limits::{Limits, ResourceLimits};
 use headroom_model::documents::service::Service as Document;
 use headroom_model::documents::structure::{Amounts, Container};
@@ -14,7 +14,7 @@ use headroom_model::resource::{PerResource, Resource};
 use headroom_model::settings::{Guardian, Guards, Scaler, Service};
 use headroom_model::wire::Orders;
 
-use crate::config::{Config, ContainerRule, Profile, ResourceRule, default_boundary};
+use crate::config::{Config, ContainerRule, NameRule, Profile, ResourceRule, default_boundary};
 use crate::control::Settings;
 use crate::status::GuardMode;
 
@@ -31,15 +31,16 @@ pub(super) fn lay(own: &Settings, orders: &Orders) -> (Settings, Vec<String>) {
             problems.push(problem);
         }
     }
-    let of = |container: &Container| orders.limits.iter().find(|limits| limits.name == container.name);
+    let limits: HashMap<&str, &Limits> = orders.limits.iter().map(|limits| (limits.name.as_str(), limits)).collect();
     let profile = config.guardian.profile;
-    let mut containers: Vec<ContainerRule> =
-        orders.structures.iter().filter_map(|container| container_rule(container, of(container), profile)).collect();
-    containers.append(&mut config.containers);
-    config.containers = containers;
+    let ordered = orders.structures.iter().map(|container| {
+        let limits = limits.get(container.name.as_str()).copied();
+        Arc::new(container_rule(container, limits, profile))
+    });
+    config.containers = ordered.chain(std::mem::take(&mut config.containers)).collect();
     let rules = RuleSet::compile(&orders.rules);
     problems.extend(rules.problems().iter().map(|problem| format!("{problem}; the rule is left out")));
-    (Settings { config, rules: Arc::new(rules) }, problems)
+    (Settings::new(config, rules), problems)
 }
 
 fn set_service(config: &mut Config, document: &Document) -> Result<(), String> {
@@ -72,9 +73,7 @@ fn set_service(config: &mut Config, document: &Document) -> Result<(), String> {
     Ok(())
 }
 
-/// `None` for a name that no glob can be made of: every name can be escaped, so there is none.
-fn container_rule(container: &Container, limits: Option<&Limits>, profile: Profile) -> Option<ContainerRule> {
-    let name = Glob::new(&globset::escape(&container.name)).ok()?;
+fn container_rule(container: &Container, limits: Option<&Limits>, profile: Profile) -> ContainerRule {
     let mut problems = Vec::new();
     let resources = PerResource::from_fn(|resource| {
         let amounts = container.resources.known[resource].as_ref()?;
@@ -85,7 +84,8 @@ fn container_rule(container: &Container, limits: Option<&Limits>, profile: Profi
     let guard = if container.guard { GuardMode::On } else { GuardMode::Off };
     let problems = if container.guard { problems } else { Vec::new() };
     let origin = "central's documents".to_owned();
-    Some(ContainerRule { origin, name: Some(name), engine: None, path: None, guard, resources, problems })
+    let name = Some(NameRule::Is(container.name.clone()));
+    ContainerRule { origin, name, engine: None, path: None, guard, resources, problems }
 }
 
 fn resource_rule(
@@ -123,8 +123,8 @@ mod tests {
 
     fn own(text: &str) -> Settings {
         let config = Config::parse(text, "agent.toml").unwrap();
-        let rules = Arc::new(RuleSet::compile(&config.guardian.profile.rules()));
-        Settings { config, rules }
+        let rules = RuleSet::compile(&config.guardian.profile.rules());
+        Settings::new(config, rules)
     }
 
     fn orders(container: &serde_json::Value, guardian: &serde_json::Value) -> Orders {
@@ -191,7 +191,6 @@ mod tests {
         assert_eq!(settings.config.guardian.window[Resource::Cpu], own.config.guardian.window[Resource::Cpu]);
         let rule = &settings.config.containers[0];
         assert_eq!(rule.problems, ["cpu: not guarded: its document has no max"]);
-        let matcher = rule.name.as_ref().unwrap().compile_matcher();
-        assert!(matcher.is_match("a*b") && !matcher.is_match("axb"));
+        assert_eq!(rule.name, Some(NameRule::Is("a*b".to_owned())));
     }
 }

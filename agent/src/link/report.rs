@@ -10,15 +10,16 @@ use headroom_model::wire::{
 
 use super::Parts;
 use super::identity::Identity;
-use crate::config::{Config, ContainerRule, Profile};
-use crate::containers::select::{Selection, Selector};
+use crate::config::{ContainerRule, Profile};
+use crate::containers::select::Selection;
+use crate::control::Settings;
 use crate::status::{self, ContainerStatus, GuardMode, HostStatus, Snapshot};
 
 /// What a report is made of.
 pub(super) struct Moment<'a> {
     pub(super) snapshot: &'a Snapshot,
     /// This host's own settings, without orders.
-    pub(super) own: &'a Config,
+    pub(super) own: &'a Settings,
     pub(super) decisions: &'a [Arc<status::Decision>],
     pub(super) sets: Vec<SetDone>,
     pub(super) revision: Option<String>,
@@ -29,8 +30,7 @@ pub(super) struct Moment<'a> {
 
 pub(super) fn report(identity: &Identity, parts: &Parts, moment: Moment<'_>) -> Report {
     let Moment { snapshot, own, decisions, sets, revision, problems, dropped, sequence } = moment;
-    let selector = Selector::new(&own.containers, &own.host.never_guard);
-    let host = host(&snapshot.host, own.guardian.profile);
+    let host = host(&snapshot.host, own.config.guardian.profile);
     Report {
         host: identity.host().to_owned(),
         instance: identity.instance().to_owned(),
@@ -39,7 +39,7 @@ pub(super) fn report(identity: &Identity, parts: &Parts, moment: Moment<'_>) -> 
         at: snapshot.at,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         status: HostReport { api: parts.api.map(|a| a.to_string()), revision, problems, reports_dropped: dropped, ..host },
-        containers: snapshot.containers.iter().map(|c| container(c, own, &selector, &parts.boot_id)).collect(),
+        containers: snapshot.containers.iter().map(|c| container(c, own, &parts.boot_id)).collect(),
         decisions: decisions.iter().map(|d| decision(d)).collect(),
         sets,
     }
@@ -64,10 +64,10 @@ fn host(host: &HostStatus, profile: Profile) -> HostReport {
     }
 }
 
-fn container(container: &ContainerStatus, own: &Config, selector: &Selector, boot_id: &str) -> ContainerReport {
+fn container(container: &ContainerStatus, own: &Settings, boot_id: &str) -> ContainerReport {
     let is = &container.container;
-    let rule = match selector.select(is) {
-        Selection::Rule(at) => own.containers.get(at),
+    let rule = match own.selector.select(is) {
+        Selection::Rule(at) => own.config.containers.get(at),
         Selection::None | Selection::Vetoed { .. } => None,
     };
     let known = PerResource::from_fn(|resource| {
@@ -86,7 +86,7 @@ fn container(container: &ContainerStatus, own: &Config, selector: &Selector, boo
             GuardMode::On => GuardState::On,
         },
         notes: container.notes.iter().map(ToString::to_string).collect(),
-        seed: rule.map(seed),
+        seed: rule.map(|rule| seed(rule)),
         cpu_total: container.cpu_total,
         throttled: container.throttling.map(|t| (t.throttled_periods, t.throttled_us as f64 / 1e6)),
         resources: ByResource { known, ..ByResource::default() },

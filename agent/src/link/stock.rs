@@ -92,6 +92,8 @@ pub(super) async fn report(client: &Client, identity: &Identity, interval: Durat
 /// Until the next report is due: after the interval, when a container came or went, or when somebody asks for it.
 async fn until_due(last: &Snapshot, interval: Duration, parts: &Parts, shared: &Shared) {
     let until = Instant::now() + interval;
+    let ids = |snapshot: &Snapshot| snapshot.containers.iter().map(|c| c.container.cgroup_id).collect::<Vec<_>>();
+    let reported = ids(last);
     loop {
         let look = (Instant::now() + LOOK).min(until);
         if timeout_at(look, shared.now.notified()).await.is_ok() || Instant::now() >= until {
@@ -99,9 +101,7 @@ async fn until_due(last: &Snapshot, interval: Duration, parts: &Parts, shared: &
             sleep_until(Instant::now() + Duration::from_millis(20)).await;
             return;
         }
-        let now = parts.snapshot.load();
-        let ids = |snapshot: &Snapshot| snapshot.containers.iter().map(|c| c.container.cgroup_id).collect::<Vec<_>>();
-        if now.containers.len() != last.containers.len() || ids(&now) != ids(last) {
+        if ids(&parts.snapshot.load()) != reported {
             return;
         }
     }
