@@ -7,7 +7,7 @@
 //! - `bench_load shape square|ramp|sawtooth|spikes PEAK_SHARES SECONDS SEED`: at the first line on stdin begins to want CPU time by a
 //!   [`Shape`]; says at its end what came of it.
 //! - `bench_load burst THREADS`: at a line on stdin says when (`CLOCK_MONOTONIC` ns) and lets so many threads burn CPU time until the next
-//!   line.
+//!   line; answers that with `FROM-TO ..`, when each thread had a CPU.
 #![cfg_attr(test, allow(clippy::float_cmp, clippy::unwrap_used, reason = "levels are exact, and a test that cannot go on fails"))]
 #![expect(clippy::print_stdout, reason = "its output is the result")]
 

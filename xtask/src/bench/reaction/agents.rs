@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::burst::{Bursting, Phases, epoch};
+use super::burst::{Bursting, Phases, epoch, used_until};
 use super::{Burst, Cell};
 use crate::bench::Built;
 use crate::bench::agent::Agent;
@@ -64,24 +64,26 @@ fn run(built: &Built, settings: &str, name: &str, (limit, threads, count): (f64,
     let mut phases = Phases::new(u64::from(threads));
     let mut bursts = Vec::new();
     while bursts.len() < count {
-        let mut begun = Vec::new();
+        let (mut begun, mut ran) = (Vec::new(), Vec::new());
         for one in &mut containers {
             sleep(PAUSE + Duration::from_millis(100).mul_f64(phases.next()));
             let (limit, before) = (one.cpu.limit()?.context("a container has no limit")?, one.cpu.throttled()?);
             begun.push((one.start()? + epoch, limit, before));
             sleep(BURST);
-            one.stop()?;
+            ran.push(one.stop()?);
         }
         // The last of them is back at its idle limit, and its last period has ended.
         sleep(Duration::from_secs(2));
         let raises = raises(&agent)?;
-        for (one, (at, limit, before)) in containers.iter().zip(begun) {
+        for ((one, (at, limit, before)), ran) in containers.iter().zip(begun).zip(ran) {
             let Throttled { periods, seconds } = one.cpu.throttled()?;
             let first = raises.iter().filter(|(name, raised)| *name == one.name && *raised >= at).map(|(_, raised)| raised - at);
             let soonest = first.fold(f64::INFINITY, f64::min);
+            let was_raised = soonest <= BURST.as_secs_f64() + 0.2;
             bursts.push(Burst {
                 limit,
-                raised_ms: (soonest <= BURST.as_secs_f64() + 0.2).then_some(soonest * 1e3),
+                raised_ms: was_raised.then_some(soonest * 1e3),
+                used_ms: was_raised.then(|| used_until(&ran, at + soonest - epoch) * 1e3),
                 throttled_periods: periods - before.periods,
                 throttled_ms: (seconds - before.seconds) * 1e3,
             });

@@ -47,10 +47,30 @@ impl Bursting {
         Ok(ns / 1e9)
     }
 
-    /// Lets it rest.
-    pub(super) fn stop(&mut self) -> Result<()> {
-        Ok(writeln!(self.words, "stop")?)
+    /// Lets it rest. Returns when its threads ran, in s of `CLOCK_MONOTONIC`.
+    pub(super) fn stop(&mut self) -> Result<Vec<Span>> {
+        writeln!(self.words, "stop")?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        let span = |text: &str| {
+            let (from, to) = text.split_once('-')?;
+            Some(Span { from: from.parse::<f64>().ok()? / 1e9, to: to.parse::<f64>().ok()? / 1e9 })
+        };
+        let spans = line.split_whitespace().map(span).collect::<Option<Vec<_>>>();
+        spans.with_context(|| format!("the load said {line:?}"))
     }
+}
+
+/// From when to when a thread ran, in s.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) from: f64,
+    pub(super) to: f64,
+}
+
+/// CPU time that was used until then, in s.
+pub(super) fn used_until(spans: &[Span], until: f64) -> f64 {
+    spans.iter().map(|span| (span.to.min(until) - span.from).max(0.0)).sum()
 }
 
 /// In s.

@@ -69,5 +69,5 @@ fn burst(one: &mut Bursting, after: f64) -> Result<Burst> {
     let after = one.cpu.throttled()?;
     one.stop()?;
     let (periods, seconds) = (after.periods - before.periods, after.seconds - before.seconds);
-    Ok(Burst { limit, raised_ms, throttled_periods: periods, throttled_ms: seconds * 1e3 })
+    Ok(Burst { limit, raised_ms, used_ms: None, throttled_periods: periods, throttled_ms: seconds * 1e3 })
 }
