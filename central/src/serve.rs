@@ -14,6 +14,7 @@ use axum::middleware::from_fn_with_state;
 use axum_server::Handle;
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate as _, SizeAbove};
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::access::{Door, check};
@@ -23,6 +24,9 @@ use crate::{accounting, agents, audit, openapi, orchestrator, series};
 
 /// A longer body is refused with 413; reports may be longer.
 const LONGEST_BODY: usize = 1024 * 1024;
+
+/// Shorter answers are not compressed, in bytes: they fit into one packet anyway.
+const WORTH_IT: u64 = 1024;
 
 /// How long requests in flight may go on at the end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -47,7 +51,7 @@ pub fn app(central: Central) -> Router {
             Answer::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for {:?}", uri.path()))
         })
         .layer(RequestDecompressionLayer::new())
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(SizeAbove::new(WORTH_IT))))
         .layer(from_fn_with_state(door, check))
         .with_state(central)
 }

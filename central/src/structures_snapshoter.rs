@@ -50,6 +50,8 @@ async fn snapshot(central: &Central, resources: Vec<Resource>, applications: boo
                 names.push(Arc::clone(name));
             }
         }
+        // A large fleet takes a while, and requests come in between.
+        tokio::task::yield_now().await;
         let free = free(&host);
         if written.get(&host.name) != Some(&free) {
             written.insert(Arc::clone(&host.name), free);

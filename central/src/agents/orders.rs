@@ -1,6 +1,8 @@
 //! `GET /agent/orders`: the documents that concern a host, without what agents own in them. Their revision is a hash of their contents, so that
 //! every central gives the same, and heartbeats or usages that change are no news.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ use tokio::time::Instant;
 use crate::access::Caller;
 use crate::answer::{Answer, json};
 use crate::central::Central;
-use crate::documents::Documents;
+use crate::documents::{Changed, Documents};
 use crate::store::{Body, Database};
 
 /// The longest that a question waits for news.
@@ -80,27 +82,36 @@ pub fn build(central: &Central, host: &str) -> Orders {
         if body.get("subtype").is_some_and(|subtype| subtype != "container") || body.get("host").is_some_and(|of| of != host) {
             continue;
         }
-        let Some(mut container) = understood::<Container>(body) else { continue };
-        for (_, amounts) in container.resources.known.iter_mut() {
-            if let Some(amounts) = amounts {
-                (amounts.current, amounts.usage) = (None, None);
-            }
-        }
+        let Some(container) = container(body) else { continue };
         orders.structures.push(container);
-        let limits = documents.body(Database::Limits, name).and_then(understood::<Limits>);
-        orders.limits.extend(limits.map(|mut limits| {
-            for (_, of) in limits.resources.known.iter_mut() {
-                if let Some(of) = of {
-                    (of.upper, of.lower) = (None, None);
-                }
-            }
-            limits
-        }));
+        orders.limits.extend(documents.body(Database::Limits, name).and_then(limits));
     }
     orders.host_max = host_max(documents, host);
     orders.sets = fleet.sets(host);
     orders.revision = revision(&orders);
     orders
+}
+
+/// A container's document, without what agents own in it.
+fn container(body: Body) -> Option<Container> {
+    let mut container: Container = understood(body)?;
+    for (_, amounts) in container.resources.known.iter_mut() {
+        if let Some(amounts) = amounts {
+            (amounts.current, amounts.usage) = (None, None);
+        }
+    }
+    Some(container)
+}
+
+/// A limits document, without what agents own in it.
+fn limits(body: Body) -> Option<Limits> {
+    let mut limits: Limits = understood(body)?;
+    for (_, of) in limits.resources.known.iter_mut() {
+        if let Some(of) = of {
+            (of.upper, of.lower) = (None, None);
+        }
+    }
+    Some(limits)
 }
 
 /// What a subscribed host may give out. That of one which was only discovered is what it said itself.
@@ -156,14 +167,36 @@ pub(super) async fn give(
     }
 }
 
+/// What orders took of documents when these changed last. Most changes are of what agents own in them, which is no news to any host:
+/// looking at one document here spares looking at all of a host's.
+#[derive(Debug, Default)]
+struct Told(HashMap<(Database, Arc<str>), u64>);
+
+impl Told {
+    fn is_news(&mut self, documents: &Documents, Changed { database, name }: &Changed) -> bool {
+        let body = documents.body(*database, name);
+        let taken = match (database, body.as_ref().and_then(|body| body.get("subtype")).and_then(Value::as_str)) {
+            (Database::Structures, Some("host")) => serde_json::to_vec(&host_max(documents, name)),
+            (Database::Structures, _) => serde_json::to_vec(&body.and_then(container)),
+            _ => serde_json::to_vec(&body.and_then(limits)),
+        };
+        let mut hasher = DefaultHasher::new();
+        taken.unwrap_or_default().hash(&mut hasher);
+        let hash = hasher.finish();
+        self.0.insert((*database, Arc::clone(name)), hash) != Some(hash)
+    }
+}
+
 /// Tells those who wait when a document changes, for ever.
 pub async fn follow(central: Central) {
     let mut changes = central.documents.subscribe();
+    let mut told = Told::default();
     loop {
         match changes.recv().await {
             Ok(changed) => match changed.database {
                 Database::Structures | Database::Limits => {
-                    if let Some(host) = central.fleet.owner(&changed.name) {
+                    let host = central.fleet.owner(&changed.name).unwrap_or_else(|| Arc::clone(&changed.name));
+                    if told.is_news(&central.documents, &changed) {
                         central.fleet.touch(&host);
                     }
                 }
@@ -175,10 +208,57 @@ pub async fn follow(central: Central) {
                 Database::Users | Database::Events | Database::Requests => {}
             },
             Err(RecvError::Lagged(_)) => {
+                told = Told::default();
                 central.common.refresh(&central.documents);
                 central.fleet.touch_all();
             }
             Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::Sqlite;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_agents_own_is_no_news_and_what_people_set_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Sqlite::open(&directory.path().join("state.db")).unwrap());
+        let documents = Documents::open(store).await.unwrap();
+        let container =
+            json!({"subtype": "container", "name": "c", "host": "h", "resources": {"cpu": {"max": 200, "current": 100}}});
+        let limit = json!({"name": "c", "resources": {"cpu": {"upper": 75, "boundary": 10}}});
+        let host = json!({"subtype": "host", "name": "h", "resources": {"cpu": {"max": 400, "free": 200}}});
+        let (structures, limits) = (Database::Structures, Database::Limits);
+        for (database, name, document) in [(structures, "c", container), (limits, "c", limit), (structures, "h", host)] {
+            documents.create(database, name, document.as_object().unwrap().clone()).await.unwrap();
+        }
+        let mut told = Told::default();
+        let mut set = async |database, name: &str, key: &'static str, value: u32| {
+            let change = |body: &mut Body| {
+                body["resources"]["cpu"][key] = value.into();
+                Ok(())
+            };
+            documents.edit(database, name, change).await.unwrap();
+            told.is_news(&documents, &Changed { database, name: name.into() })
+        };
+        let table = [
+            (structures, "c", "current", 90, true),
+            (structures, "c", "current", 80, false),
+            (structures, "c", "max", 150, true),
+            (structures, "c", "usage", 10, false),
+            (limits, "c", "boundary", 20, true),
+            (limits, "c", "upper", 50, false),
+            (structures, "h", "free", 100, true),
+            (structures, "h", "free", 50, false),
+            (structures, "h", "max", 300, true),
+        ];
+        for (n, (database, name, key, value, is_news)) in table.into_iter().enumerate() {
+            assert_eq!(set(database, name, key, value).await, is_news, "{n}: {key}; of each document the first is always news");
         }
     }
 }

@@ -16,8 +16,8 @@ const ATTEMPTS: u32 = 50;
 /// How often those documents of a bulk are tried again that others changed meanwhile. They come again anyway.
 const BULK_ATTEMPTS: u32 = 3;
 
-/// How many writes of a bulk go to the store at once.
-const BULK: usize = 1000;
+/// How many writes of a bulk go to the store at once: few enough that requests in between do not wait long.
+const BULK: usize = 200;
 
 /// One edit of a bulk: where, which, and what to do to it.
 pub type Edit = (Database, String, Box<dyn Fn(&mut Body) + Send + Sync>);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::ask::{Asker, At, Fields, NoBody};
 use super::fields::{amount, count, entry, no_resource, resources as resource_names};
+use super::hosts::DISCOVERED;
 use super::{Reply, lists, live};
 use crate::answer::{Answer, json};
 use crate::central::Central;
@@ -111,6 +112,10 @@ pub(super) async fn set_parameter(
             return Err(Answer::bad(format!("{name:?} is a host, which has no {parameter}; expected max")));
         }
         entry_of(body, &name, &resource)?.insert(parameter.clone(), value.clone());
+        if is_host(body) {
+            // Somebody has said how much it may give out: that is no longer what it said itself.
+            body.remove(DISCOVERED);
+        }
         Ok(())
     };
     asker.central.documents.edit(Database::Structures, &name, set).await?;

@@ -80,6 +80,21 @@ fn a_rule_is_in_force_on_every_host() {
 }
 
 #[test]
+fn a_hosts_max_is_in_force_there() {
+    let bed = Bed::new("host-max");
+    let central = bed.central("");
+    let agent = bed.agent("host0", &central, "");
+    let http = &central.http;
+    http.until_known("host0");
+    let of_agent = || agent.get("/status")["host"]["max"]["cpu"].clone();
+    assert_ne!(of_agent(), json!(130.0));
+    http.put("/structure/host0/resources/cpu/max", json!({"value": 130}));
+    until("the host gives out no more", || of_agent() == json!(130.0));
+    http.put("/structure/host0/resources/cpu/max", json!({"value": 170}));
+    until("the host gives out more", || of_agent() == json!(170.0));
+}
+
+#[test]
 fn a_container_that_is_subscribed_has_its_limits_at_once() {
     let bed = Bed::new("subscribe");
     let container = bed.container("host0", "cont0");

@@ -134,7 +134,15 @@ struct Agent {
     reports: Connection,
     orders: Connection,
     report: Report,
+    /// Of the orders that it has.
+    revision: String,
     random: u64,
+}
+
+/// What of orders it looks at.
+#[derive(serde::Deserialize)]
+struct Revision {
+    revision: String,
 }
 
 impl Agent {
@@ -159,6 +167,7 @@ impl Agent {
             reports: Connection::open(address)?,
             orders: Connection::open(address)?,
             report,
+            revision: String::new(),
             random: 0x9e37_79b9_7f4a_7c15 ^ n as u64,
         };
         agent.ask_for_orders()?;
@@ -172,8 +181,7 @@ impl Agent {
 
     fn ask_for_orders(&mut self) -> Result<()> {
         let (host, instance) = (&self.report.host, &self.report.instance);
-        // One that never comes, so that every change is an answer; then it is asked for again.
-        let path = format!("/agent/orders?host={host}&instance={instance}&after=&wait=60");
+        let path = format!("/agent/orders?host={host}&instance={instance}&after={}&wait=60", self.revision);
         self.orders.ask("GET", &path, "", b"")
     }
 
@@ -190,7 +198,11 @@ impl Agent {
         let (status, answer) = self.reports.answer()?;
         let took = began.elapsed();
         anyhow::ensure!(status == 200, "{status} {}", String::from_utf8_lossy(&answer));
-        if self.orders.has_answer()? {
+        if let Some(orders) = self.orders.answer_so_far()? {
+            // As real agents do: what has not changed is not answered. Nothing comes where a minute has passed without news.
+            if !orders.is_empty() {
+                self.revision = serde_json::from_slice::<Revision>(&orders)?.revision;
+            }
             self.ask_for_orders()?;
         }
         Ok(took)

@@ -44,8 +44,8 @@ impl Connection {
         }
     }
 
-    /// Whether an answer has come meanwhile; it is thrown away.
-    pub(super) fn has_answer(&mut self) -> Result<bool> {
+    /// The body of an answer that has come meanwhile.
+    pub(super) fn answer_so_far(&mut self) -> Result<Option<Vec<u8>>> {
         self.stream.set_nonblocking(true)?;
         let mut chunk = [0; 16 * 1024];
         let read = loop {
@@ -58,7 +58,7 @@ impl Connection {
         };
         self.stream.set_nonblocking(false)?;
         read?;
-        Ok(self.parse()?.is_some())
+        Ok(self.parse()?.map(|(_, body)| body))
     }
 
     /// Takes a whole answer from what has been read. Central answers with a length, or in chunks.
