@@ -4,6 +4,7 @@ mod agent;
 mod bursty;
 mod central;
 mod chart;
+mod churn;
 mod control;
 mod ground;
 mod idle;
@@ -26,7 +27,7 @@ use row::{Row, table};
 /// Measures speed and memory; prints a table and leaves `target/bench/<name>.json`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which: sampler, switch, idle, bursty, writes, replay, central, reaction, control (if none is named, all but the last three, which take long)
+    /// Which: sampler, switch, idle, bursty, writes, replay, churn, central, reaction, control (if none is named, all but the last four, which take long)
     #[arg(value_parser = BENCHES.map(|(name, _)| name))]
     names: Vec<String>,
     #[command(flatten)]
@@ -35,17 +36,20 @@ pub(crate) struct Args {
     reaction: reaction::Options,
     #[command(flatten)]
     central: central::Options,
+    #[command(flatten)]
+    churn: churn::Options,
 }
 
 type Bench = fn(&Built) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("sampler", sampler::run),
     ("switch", switch::run),
     ("idle", idle::run),
     ("bursty", bursty::run),
     ("writes", writes::run),
     ("replay", replay::run),
+    (churn::NAME, churn::run),
     (central::NAME, central::run),
     (reaction::NAME, reaction::run),
     (control::NAME, control::run),
@@ -59,6 +63,7 @@ struct Built {
     control: control::Options,
     reaction: reaction::Options,
     central: central::Options,
+    churn: churn::Options,
 }
 
 impl Built {
@@ -82,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut all = Vec::new();
     for (name, bench) in BENCHES {
         let wanted = if args.names.is_empty() {
-            ![central::NAME, reaction::NAME, control::NAME].contains(&name)
+            ![churn::NAME, central::NAME, reaction::NAME, control::NAME].contains(&name)
         } else {
             args.names.iter().any(|wanted| wanted == name)
         };
@@ -119,6 +124,7 @@ fn build(args: &Args) -> Result<Built> {
         control: args.control.clone(),
         reaction: args.reaction.clone(),
         central: args.central.clone(),
+        churn: args.churn.clone(),
     })
 }
 

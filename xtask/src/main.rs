@@ -30,7 +30,8 @@ enum Chore {
     Vm(vm::Args),
     /// Build the kernel side's object anew, or check that it is what the sources give
     Ebpf(ebpf::Args),
-    /// Measure speed and memory against what they may be
+    /// Measure speed and memory against what they may be; `soak` for those that take long
+    #[command(visible_alias = "soak")]
     Bench(bench::Args),
     /// Build each program as one static file
     Dist(dist::Args),

@@ -89,6 +89,21 @@ impl Agent {
         Ok(serde_json::from_str(&body)?)
     }
 
+    /// Where the kernel shows it.
+    pub(super) fn proc(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.running.pid()))
+    }
+
+    /// What it has logged.
+    pub(super) fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.dir.path().join("log"))?)
+    }
+
+    /// How many containers it keeps originals of.
+    pub(super) fn originals(&self) -> Result<usize> {
+        Ok(fs::read_dir(self.dir.path().join("state/guarded"))?.count())
+    }
+
     /// CPU time of each kind of thread so far, in s, by the kernel's scheduler.
     pub(super) fn cpu_times(&self) -> Result<BTreeMap<String, f64>> {
         let mut times = BTreeMap::new();

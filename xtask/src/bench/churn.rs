@@ -1,0 +1,176 @@
+//! `cargo xtask soak churn`: thousands of containers made and removed beside a few that stay, with the agent guarding all of them. What it
+//! holds for a container is to be let go of with it, and what it counts for those that stay is to be right all the while.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::agent::Agent;
+use super::ground::{Container, Ground, Running};
+use super::{Built, Row};
+
+/// What it is called on the command line.
+pub(super) const NAME: &str = "churn";
+
+/// How many containers.
+#[derive(clap::Args, Clone)]
+#[group(id = "churn")]
+pub(super) struct Options {
+    /// churn: how many containers are made and removed
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    containers: u32,
+}
+
+/// Containers a second.
+const RATE: u32 = 50;
+/// How many of them are there at a time.
+const ALIVE: usize = 200;
+/// How many stay, each with a tenth of a core half of the time.
+const STAY: u64 = 5;
+const WAVE: (u64, u64, u64) = (10, 500, 500);
+/// By then everything that grows once has grown: maps, queues, the log of decisions.
+const WARM: u32 = 2000;
+const BOUNDS: &str = "min = 5\nmax = 100\nboundary = 2\nboundary_type = \"absolute\"";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
+    let count = built.churn.containers;
+    ensure!(count > WARM, "--containers {count}: expected more than {WARM}, before which memory is not looked at");
+    let ground = Ground::new()?;
+    let seconds = u64::from(count / RATE) * 3 + 120;
+    let _waves = ground.waves(built, STAY, WAVE, seconds)?;
+    let agent = Agent::start(built, BOUNDS, usize::try_from(STAY)?)?;
+    let mut churn = Churn { ground: &ground, alive: VecDeque::new(), made: 0 };
+    churn.until(WARM)?;
+    let before = Seen::settled(&agent, &ground, churn.alive.len())?;
+    let began = Instant::now();
+    churn.until(count)?;
+    let rate = f64::from(count - WARM) / began.elapsed().as_secs_f64();
+    let after = Seen::settled(&agent, &ground, churn.alive.len())?;
+    drop(churn);
+    let log = agent.log()?;
+    agent.stop()?;
+    let grown = |of: fn(&Seen) -> f64| of(&after) - of(&before);
+    let dropped = |what: &str| after.status["counters"]["source"][what].as_f64().unwrap_or(f64::NAN);
+    Ok(vec![
+        Row::told("containers made and removed", f64::from(count), "containers"),
+        Row::told("the same, a second", rate, "containers"),
+        Row::told(format!("resident memory after {WARM} of them"), before.memory_mib, "MiB"),
+        Row::at_most(1.0, "resident memory, growth from then to the end", grown(|seen| seen.memory_mib), "MiB"),
+        Row::at_most(0.0, "open descriptors, the same", grown(|seen| seen.descriptors), ""),
+        Row::at_most(0.0, "inotify watches, the same", grown(|seen| seen.watches), ""),
+        Row::at_most(0.0, "originals kept on disk, the same", grown(|seen| seen.originals), ""),
+        Row::at_most(1.0, "CPU time of those that stay, off from the kernel's own, the worst", off(&before, &after)?, "%"),
+        Row::at_most(0.0, "charges dropped", dropped("charges_dropped"), ""),
+        Row::at_most(0.0, "events dropped", dropped("events_dropped"), ""),
+        Row::told("lines of warning in the agent's log", log.lines().count() as f64, "lines"),
+    ])
+}
+
+/// Containers that come and go at their pace.
+struct Churn<'a> {
+    ground: &'a Ground,
+    alive: VecDeque<(Container, Running)>,
+    made: u32,
+}
+
+impl Churn<'_> {
+    fn until(&mut self, count: u32) -> Result<()> {
+        let (began, first) = (Instant::now(), self.made);
+        while self.made < count {
+            // Who is late goes on at once.
+            sleep((began + Duration::from_secs(1) * (self.made - first) / RATE).saturating_duration_since(Instant::now()));
+            let container = self.ground.container(&format!("churn{}", self.made))?;
+            // Something runs in it, and has ended long before it goes.
+            let running = container.run(Command::new("true").stdin(Stdio::null()))?;
+            self.alive.push_back((container, running));
+            self.made += 1;
+            if self.alive.len() > ALIVE
+                && let Some((container, running)) = self.alive.pop_front()
+            {
+                drop(running);
+                container.remove();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the agent holds, and what it and the kernel count.
+struct Seen {
+    memory_mib: f64,
+    descriptors: f64,
+    watches: f64,
+    originals: f64,
+    status: Value,
+    /// The kernel's count for each that stays, in s.
+    kernel: Vec<f64>,
+}
+
+impl Seen {
+    /// As soon as the agent knows of just those that are there.
+    fn settled(agent: &Agent, ground: &Ground, alive: usize) -> Result<Self> {
+        let expected = alive + usize::try_from(STAY)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let status = agent.status()?;
+            let known = status["containers"].as_array().map_or(0, Vec::len);
+            if known == expected {
+                break;
+            }
+            ensure!(Instant::now() < until, "the agent knows {known} containers, and there are {expected}");
+            sleep(Duration::from_millis(50));
+        }
+        // What it does about the last of them.
+        sleep(Duration::from_secs(3));
+        let (proc, watches) = (agent.proc(), |text: String| text.lines().filter(|line| line.starts_with("inotify")).count());
+        let descriptors = fs::read_dir(proc.join("fd"))?.count();
+        let infos = fs::read_dir(proc.join("fdinfo"))?.filter_map(|info| fs::read_to_string(info.ok()?.path()).ok());
+        let watches: usize = infos.map(watches).sum();
+        let kernel = (0..STAY).map(|n| used(ground, &format!("bench{n}"))).collect::<Result<_>>()?;
+        Ok(Self {
+            memory_mib: agent.memory_mib("VmRSS")?,
+            descriptors: descriptors as f64,
+            watches: watches as f64,
+            originals: agent.originals()? as f64,
+            status: agent.status()?,
+            kernel,
+        })
+    }
+
+    /// The agent's count for one that stays, in s.
+    fn counted(&self, name: &str) -> Result<f64> {
+        let containers = self.status["containers"].as_array().context("the status has no containers")?;
+        let own = containers.iter().find(|c| c["container"]["name"] == name).with_context(|| format!("{name} is not known"))?;
+        let share_seconds = own["resources"]["cpu"]["areas"]["used"].as_f64();
+        Ok(share_seconds.with_context(|| format!("{name} has no areas"))? / 100.0)
+    }
+}
+
+/// By how much the agent's count of what was used between the two is off, in % of the kernel's.
+fn off(before: &Seen, after: &Seen) -> Result<f64> {
+    let mut worst: f64 = 0.0;
+    for (n, (was, is)) in before.kernel.iter().zip(&after.kernel).enumerate() {
+        let name = format!("bench{n}");
+        let (kernel, counted) = (is - was, after.counted(&name)? - before.counted(&name)?);
+        ensure!(kernel > 0.5, "{name} used {kernel} s, which is too little to compare");
+        worst = worst.max((counted - kernel).abs() / kernel * 100.0);
+    }
+    Ok(worst)
+}
+
+/// CPU time by the kernel's own count, in s.
+fn used(ground: &Ground, name: &str) -> Result<f64> {
+    if let Some(file) = ground.file(name, "cpuacct.usage") {
+        return Ok(fs::read_to_string(file)?.trim().parse::<f64>()? / 1e9);
+    }
+    let file = ground.file(name, "cpu.stat").with_context(|| format!("{name} has no cpu.stat"))?;
+    let text = fs::read_to_string(file)?;
+    let us = text.lines().find_map(|line| line.strip_prefix("usage_usec ")).context("cpu.stat has no usage_usec")?;
+    Ok(us.parse::<f64>()? / 1e6)
+}
