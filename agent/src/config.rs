@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use container::default_boundary;
 pub use error::{ConfigError, Problem};
 pub use token::Token;
 

@@ -14,7 +14,7 @@ use headroom_model::resource::{PerResource, Resource};
 use headroom_model::settings::{Guardian, Guards, Scaler, Service};
 use headroom_model::wire::Orders;
 
-use crate::config::{Config, ContainerRule, NameRule, Profile, ResourceRule, default_boundary};
+use crate::config::{Config, ContainerRule, NameRule, Profile, ResourceRule};
 use crate::control::Settings;
 use crate::status::GuardMode;
 
@@ -79,7 +79,7 @@ fn container_rule(container: &Container, limits: Option<&Limits>, profile: Profi
         let amounts = container.resources.known[resource].as_ref()?;
         let of = limits.and_then(|limits| limits.resources.known[resource].as_ref());
         let boundary = of.and_then(ResourceLimits::boundary).map(|boundary| (boundary.value, boundary.kind));
-        resource_rule(resource, amounts, boundary.unwrap_or(default_boundary(profile)), &mut problems)
+        resource_rule(resource, amounts, boundary.unwrap_or(profile.boundary()), &mut problems)
     });
     let guard = if container.guard { GuardMode::On } else { GuardMode::Off };
     let problems = if container.guard { problems } else { Vec::new() };
