@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use headroom_model::number::rounded;
 use headroom_model::policy::rules::RuleSet;
 use headroom_model::profile::Profile;
 use headroom_model::resource::{PerResource, Resource};
@@ -96,7 +97,7 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<()> {
             let (usage, window) = (args.usage.display(), args.window);
             tracing::warn!(
                 "the rows of {usage} are {} s apart, and --window is {window} s: sums over time, and what is said of rules, go by --window",
-                rounded(median)
+                rounded(median, 3)
             );
         }
         if args.summary {
@@ -126,11 +127,6 @@ fn warn_of(name: &str, rules: &RuleSet, args: &ReplayArgs) {
 /// As [`seconds`], or 0.
 fn seconds_or_none(text: &str) -> Result<f64, String> {
     if text.trim_end_matches(['s', 'm']) == "0" { Ok(0.0) } else { seconds(text) }
-}
-
-/// To a millisecond.
-fn rounded(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
 }
 
 /// A length of time: `100ms`, `10s`, `2m`, `1h`, or plain seconds.

@@ -2,7 +2,7 @@
 //! totals of applications and users. The documents have these too, from when they were last written.
 
 use headroom_model::limit::Limit;
-use headroom_model::number::plain;
+use headroom_model::number::{plain, rounded};
 use headroom_model::wire::ResourceReport;
 use serde_json::{Map, Value};
 
@@ -92,7 +92,7 @@ fn resources(body: &mut Body) -> Option<&mut Map<String, Value>> {
 /// What is not known now is not shown as if it were.
 fn put(entry: &mut Map<String, Value>, key: &str, number: Option<f64>) {
     match number {
-        Some(number) => entry.insert(key.to_owned(), plain((number * 1000.0).round() / 1000.0)),
+        Some(number) => entry.insert(key.to_owned(), plain(rounded(number, 3))),
         None => entry.remove(key),
     };
 }

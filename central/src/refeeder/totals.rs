@@ -57,7 +57,7 @@ impl Totals {
         for resource in Resource::ALL {
             for (field, value) in [("usage", self.usage[resource]), ("current", self.current[resource])] {
                 if let (Some(value), Some(entry)) = (value, entry(body, resource)) {
-                    entry.insert(field.into(), number::plain(rounded(value)));
+                    entry.insert(field.into(), number::plain(number::rounded(value, 2)));
                 }
             }
         }
@@ -75,7 +75,7 @@ impl Totals {
             let of = |field: &str| entry.get(field).and_then(number::lenient);
             let enough = (of("max").unwrap_or(0.0) * margin).max(1.0);
             if of("usage").is_none_or(|stored| (stored - usage).abs() > enough) {
-                entry.insert("usage".into(), number::plain(rounded(usage)));
+                entry.insert("usage".into(), number::plain(number::rounded(usage, 2)));
             }
         }
         let out = body.get("left_out").cloned().unwrap_or(json!([]));
@@ -95,7 +95,7 @@ impl Totals {
                 continue;
             }
             let Some(entry) = entry(body, resource) else { continue };
-            let current = rounded(current);
+            let current = number::rounded(current, 2);
             if entry.get("current").and_then(number::lenient) != Some(current) {
                 entry.insert("current".into(), number::plain(current));
             }
@@ -112,10 +112,6 @@ fn add(sum: &mut Option<f64>, value: Option<f64>) {
     if let Some(value) = value {
         *sum = Some(sum.unwrap_or(0.0) + value);
     }
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
 
 #[cfg(test)]
