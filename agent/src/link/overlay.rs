@@ -1,5 +1,5 @@
-//! Central's orders laid over a host's own settings: its documents win, but for the host's vetoes (`never_guard`) and bounds (`host.max`).
-//! Containers that central has no documents of stay as the host's own settings say. Pure.
+//! Central's orders laid over a host's own settings: its documents win, but for the host's vetoes (`never_guard`, `guard = "advise"`) and
+//! bounds (`host.max`). Containers that central has no documents of stay as the host's own settings say. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(super) fn lay(own: &Settings, orders: &Orders) -> (Settings, Vec<String>) {
     config.containers = ordered.chain(std::mem::take(&mut config.containers)).collect();
     let rules = RuleSet::compile(&orders.rules);
     problems.extend(rules.problems().iter().map(|problem| format!("{problem}; the rule is left out")));
-    (Settings::new(config, rules), problems)
+    (Settings::new(config, rules).over(own), problems)
 }
 
 fn set_service(config: &mut Config, document: &Document) -> Result<(), String> {
