@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{ConfigError, Problem};
-pub use token::Token;
+pub use token::{Token, certificates};
 
 use headroom_model::policy::thresholds::BoundaryType;
 pub use headroom_model::profile::Profile;
