@@ -153,6 +153,17 @@ pub struct ResourceReport {
     pub areas: Areas,
 }
 
+impl ResourceReport {
+    /// The limit in force. Where the container has none, what a cgroup above or the machine allows.
+    pub fn in_force(&self) -> Option<f64> {
+        let limit = match self.current {
+            Limit::At(amount) => Some(amount),
+            Limit::Unlimited => self.effective.amount(),
+        };
+        limit.filter(|amount| amount.is_finite())
+    }
+}
+
 /// What a host's own configuration asks for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seed {

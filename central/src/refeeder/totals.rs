@@ -14,7 +14,7 @@ use crate::store::Body;
 pub struct Totals {
     /// Mean usage in the resource's unit, where any container's is known.
     pub usage: PerResource<Option<f64>>,
-    /// Limits in force in the resource's unit, where all have one.
+    /// Limits in force in the resource's unit, as the containers' documents show them: where any has one.
     pub current: PerResource<Option<f64>>,
     /// The containers whose host is quiet, or that no host reports: they are in none of the sums.
     pub left_out: Vec<Arc<str>>,
@@ -33,7 +33,7 @@ impl Totals {
                 if metrics.contains(&resource) {
                     add(&mut totals.usage[resource], report.usage);
                 }
-                add(&mut totals.current[resource], report.current.amount());
+                add(&mut totals.current[resource], report.in_force());
             }
         }
         totals
