@@ -34,8 +34,15 @@ pub(crate) fn client(authorities: Option<(&str, &str)>) -> Result<ClientBuilder>
         .tls_backend_preconfigured(tls))
 }
 
-/// Why there is no answer: the innermost reason, the others only say that there is none.
+/// Why there is no answer: the innermost reason, the others only say that there is none. What looks like the other of HTTP and HTTPS is said.
 pub(crate) fn why(error: &reqwest::Error) -> String {
-    let innermost = std::iter::successors(error.source(), |e| (*e).source()).last();
-    innermost.map_or_else(|| error.to_string(), ToString::to_string)
+    let reasons = || std::iter::successors(error.source(), |e| (*e).source());
+    let why = reasons().last().map_or_else(|| error.to_string(), ToString::to_string);
+    if reasons().any(|e| e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
+        return why + "; if it speaks TLS, its address begins with https://";
+    }
+    if why.contains("InvalidContentType") {
+        return why + "; if it speaks no TLS, its address begins with http://";
+    }
+    why
 }
