@@ -270,3 +270,25 @@ pub struct SetDone {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_limit_has_what_is_above_it() {
+        let report = |current, effective| ResourceReport {
+            guard: false,
+            current,
+            effective,
+            usage: None,
+            upper: None,
+            lower: None,
+            areas: Areas::default(),
+        };
+        let (at, unlimited) = (Limit::At, Limit::Unlimited);
+        assert_eq!(report(at(150.0), at(100.0)).in_force(), Some(150.0));
+        assert_eq!(report(unlimited, at(200.0)).in_force(), Some(200.0));
+        assert_eq!(report(unlimited, unlimited).in_force(), None);
+    }
+}
