@@ -17,9 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use container::default_boundary;
 pub use error::{ConfigError, Problem};
-pub use token::Token;
+pub use token::{Token, certificates};
 
 use headroom_model::policy::thresholds::BoundaryType;
 pub use headroom_model::profile::Profile;

@@ -11,6 +11,7 @@ mod publish;
 mod quota;
 mod readings;
 mod recorder;
+mod settings;
 mod state;
 mod wait;
 mod window;
@@ -28,7 +29,8 @@ use nix::sys::eventfd::EventFd;
 use tokio::sync::oneshot;
 
 pub use journal::Journal;
-pub use state::{HostFacts, Parts, Settings};
+pub use settings::{Own, Settings};
+pub use state::{HostFacts, Parts};
 
 use crate::api::command::{Busy, ContainerWrite, ControlHandle};
 use crate::sampler::meter::News;

@@ -12,6 +12,7 @@ pub mod containers;
 pub mod control;
 pub mod daemon;
 pub mod host;
+mod https;
 pub mod link;
 pub mod metrics;
 pub mod release;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use headroom_model::duration;
+use headroom_model::number::rounded;
 use headroom_model::policy::rules::RuleSet;
 use headroom_model::profile::Profile;
 use headroom_model::resource::{PerResource, Resource};
@@ -96,7 +98,7 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<()> {
             let (usage, window) = (args.usage.display(), args.window);
             tracing::warn!(
                 "the rows of {usage} are {} s apart, and --window is {window} s: sums over time, and what is said of rules, go by --window",
-                rounded(median)
+                rounded(median, 3)
             );
         }
         if args.summary {
@@ -125,27 +127,20 @@ fn warn_of(name: &str, rules: &RuleSet, args: &ReplayArgs) {
 
 /// As [`seconds`], or 0.
 fn seconds_or_none(text: &str) -> Result<f64, String> {
-    if text.trim_end_matches(['s', 'm']) == "0" { Ok(0.0) } else { seconds(text) }
+    length(text).filter(|length| *length >= 0.0).ok_or_else(|| wrong(text))
 }
 
-/// To a millisecond.
-fn rounded(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
-}
-
-/// A length of time: `100ms`, `10s`, `2m`, `1h`, or plain seconds.
+/// A length of time: `100ms`, `10s`, `2m`, `1h`, or plain seconds; above 0.
 fn seconds(text: &str) -> Result<f64, String> {
-    let wrong = || format!("{text:?} is no length of time, expected for example 10s, 100ms, 0.1 or 2m, above 0");
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let number: f64 = number.trim().parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(wrong)?;
-    match unit {
-        "" | "s" => Ok(number),
-        "ms" => Ok(number / 1000.0),
-        "m" | "min" => Ok(number * 60.0),
-        "h" => Ok(number * 3600.0),
-        _ => Err(wrong()),
-    }
+    length(text).filter(|length| *length > 0.0).ok_or_else(|| wrong(text))
+}
+
+fn length(text: &str) -> Option<f64> {
+    duration::seconds(text).or_else(|| text.trim().parse().ok()).filter(|length| length.is_finite())
+}
+
+fn wrong(text: &str) -> String {
+    format!("{text:?} is no length of time, expected for example 10s, 100ms, 0.1 or 2m, above 0")
 }
 
 #[cfg(test)]

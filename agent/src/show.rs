@@ -25,9 +25,12 @@ pub struct StatusArgs {
     /// Ask over this unix socket
     #[arg(long, value_name = "PATH", conflicts_with = "url")]
     pub socket: Option<PathBuf>,
-    /// Ask over TCP, at an address such as <http://127.0.0.1:8000>
+    /// Ask over TCP, at an address such as <http://127.0.0.1:8000> or <https://host0:8000>
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Over HTTPS: the certificate of the authority that the agent's is from, in PEM [default: the public authorities]
+    #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+    pub ca: Option<PathBuf>,
     /// Print the agent's answer as it came, as JSON
     #[arg(long)]
     pub json: bool,
@@ -37,13 +40,13 @@ pub struct StatusArgs {
 pub fn ask(args: &StatusArgs) -> anyhow::Result<String> {
     let targets = targets(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(client::ask(&targets, "/status"))
+    runtime.block_on(client::ask(&targets, args.ca.as_deref(), "/status"))
 }
 
 /// Whether an agent answers where these settings say.
 pub(crate) fn agent_answers(api: &Api) -> bool {
     let asked = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from);
-    let answer = asked.and_then(|runtime| runtime.block_on(client::ask(&Target::of(api), "/status")));
+    let answer = asked.and_then(|runtime| runtime.block_on(client::ask(&Target::of(api), None, "/status")));
     answer.and_then(|status| table(&status, false)).is_ok()
 }
 

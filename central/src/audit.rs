@@ -185,4 +185,22 @@ mod tests {
         let one = Wanted { limit: Some(1), ..Wanted::default() };
         assert_eq!(audit.find(one).await.unwrap().len(), 1);
     }
+
+    #[tokio::test]
+    async fn a_file_without_a_version_gets_one_and_one_of_another_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.db");
+        let audit = Audit::open(&path).unwrap();
+        audit.changed("ann", "rule CpuRescaleUp: amount 75 -> 100".into());
+        audit.flush().await;
+        drop(audit);
+        let file = rusqlite::Connection::open(&path).unwrap();
+        file.pragma_update(None, "user_version", 0).unwrap();
+        let audit = Audit::open(&path).unwrap();
+        assert_eq!(audit.find(Wanted::default()).await.unwrap().len(), 1);
+        drop(audit);
+        file.pragma_update(None, "user_version", 2).unwrap();
+        let error = format!("{:#}", Audit::open(&path).unwrap_err());
+        assert!(error.contains("audit.db: it is of version 2"), "{error}");
+    }
 }

@@ -2,13 +2,14 @@
 
 mod tokens;
 
-use std::io::IsTerminal as _;
+use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -77,12 +78,36 @@ impl Place {
         Ok(config)
     }
 
+    /// The State Database, made where there is none.
     fn store(&self) -> Result<(Config, Arc<dyn StateStore>)> {
         let config = self.config()?;
-        let directory = &config.state_dir;
-        std::fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
-        let store = Arc::new(Sqlite::open(&directory.join("state.db"))?);
+        let store = Arc::new(Sqlite::open(&made(&config.state_dir)?.join("state.db"))?);
         Ok((config, store))
+    }
+
+    /// The State Database that is there already.
+    fn known_store(&self) -> Result<Arc<dyn StateStore>> {
+        let directory = self.config()?.state_dir;
+        let file = directory.join("state.db");
+        ensure!(file.exists(), "there is no State Database in {}: --state-dir or --config say where it is", directory.display());
+        Ok(Arc::new(Sqlite::open(&file)?))
+    }
+}
+
+/// The directory, made where there is none.
+fn made(directory: &Path) -> Result<&Path> {
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
+    Ok(directory)
+}
+
+/// Keeps others from serving what is in a directory, until this is dropped or the process ends: amounts are counted in memory, by one.
+fn hold(directory: &Path) -> Result<File> {
+    let path = made(directory)?.join("serving.lock");
+    let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another headroom-central serves what is in {}", directory.display()),
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("cannot lock {}", path.display())),
     }
 }
 
@@ -118,10 +143,13 @@ fn run(command: Command) -> Result<()> {
             Ok(())
         }),
         Command::Export { place } => runtime.block_on(async {
-            let (_, store) = place.store()?;
-            let all = seed::export(&*store).await?;
-            serde_json::to_writer_pretty(std::io::stdout().lock(), &all)?;
-            Ok(())
+            let all = seed::export(&*place.known_store()?).await?;
+            let text = serde_json::to_string_pretty(&all)? + "\n";
+            match std::io::stdout().lock().write_all(text.as_bytes()) {
+                // Whoever read it has seen enough.
+                Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+                written => Ok(written?),
+            }
         }),
         Command::Token { command } => tokens::run(command),
     }
@@ -130,6 +158,7 @@ fn run(command: Command) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let held = hold(&config.state_dir)?;
     let central = Central::open(config).await?;
     let listener = Listener::bind(&central).await?;
     let address = listener.address()?;
@@ -147,5 +176,6 @@ async fn serve(config: Config) -> Result<()> {
     let served = listener.serve(central.clone(), told).await;
     drop(roles);
     central.close().await?;
+    drop(held);
     served
 }

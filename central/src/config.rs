@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use headroom_model::duration::seconds;
 use headroom_model::profile::Profile;
 use serde::{Deserialize, Deserializer};
 
@@ -114,21 +115,6 @@ pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
     })
 }
 
-fn seconds(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(at);
-    let factor = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return None,
-    };
-    Some(number.trim().parse::<f64>().ok()? * factor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,16 +134,5 @@ mod tests {
         assert!(says("quiet_after = \"5 weeks\"").contains("no length of time"));
         assert!(says("quiet_after = 0.5").contains("at least 1s"));
         assert!(says("profile = \"fast\"").contains("classic"));
-    }
-
-    #[test]
-    fn lengths_of_time_have_units() {
-        let all = [("500ms", 0.5), ("15s", 15.0), ("5min", 300.0), ("1.5h", 5400.0), ("2d", 172_800.0)];
-        for (text, expected) in all {
-            assert_eq!(seconds(text), Some(expected), "{text}");
-        }
-        for not in ["", "5", "s", "5 weeks"] {
-            assert_eq!(seconds(not), None, "{not}");
-        }
     }
 }

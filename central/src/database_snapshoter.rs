@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use headroom_model::number;
 use headroom_model::settings::Service;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::kept::{Kept, Subtype};
 use crate::central::{Central, wall};
+use crate::documents::texts;
 use crate::refeeder::heartbeat;
 use crate::series::{Field, Kind, Metric, Owner, Sample};
 use crate::store::Database;
@@ -76,17 +77,14 @@ struct Settings {
 impl Settings {
     fn read(central: &Central) -> Self {
         let config = central.setting(Service::DatabaseSnapshoter);
-        let documents = texts(&config("DOCUMENTS_PERSISTED"));
-        let names = texts(&config("FIELDS_PERSISTED"));
+        let list = |key: &str| -> Vec<String> { texts(&config(key)).map(str::to_owned).collect() };
+        let documents = list("DOCUMENTS_PERSISTED");
+        let names = list("FIELDS_PERSISTED");
         let pace = number::lenient(&config("POLLING_FREQUENCY")).unwrap_or(5.0).clamp(0.1, 86400.0);
         Self {
             active: config("ACTIVE") == json!(true),
             pace: Duration::from_secs_f64(pace),
-            services: if documents.iter().any(|what| what == "configs") {
-                texts(&config("SERVICES_PERSISTED"))
-            } else {
-                Vec::new()
-            },
+            services: if documents.iter().any(|what| what == "configs") { list("SERVICES_PERSISTED") } else { Vec::new() },
             fields: names.iter().filter_map(|name| Field::of_key(name)).collect(),
             unknown: names.into_iter().filter(|name| Field::of_key(name).is_none()).collect(),
             documents,
@@ -102,10 +100,6 @@ impl Settings {
     fn persists(&self, documents: &str) -> bool {
         self.documents.iter().any(|what| what == documents)
     }
-}
-
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 fn snapshot(central: &Central, kept: &Kept, settings: &Settings) {

@@ -10,6 +10,7 @@ mod name;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod understand;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,6 +29,7 @@ pub use edits::Edit;
 pub use understand::Problem;
 
 pub(crate) use name::{id_of, key_of};
+pub(crate) use texts::texts;
 pub(crate) use understand::problem;
 
 /// Documents of a page: what is read of them at once is memory that is not given back.

@@ -21,5 +21,6 @@ pub mod refeeder;
 pub mod seed;
 pub mod series;
 pub mod serve;
+mod sqlite;
 pub mod store;
 pub mod structures_snapshoter;

@@ -12,13 +12,13 @@ use headroom_model::number;
 use headroom_model::resource::Resource;
 use headroom_model::settings::Service;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::error::RecvError;
 
 pub use groups::{Groups, Owners};
 pub use totals::Totals;
 
 use crate::central::{Central, wall};
-use crate::documents::Edit;
+use crate::documents::{Edit, texts};
 use crate::store::{Body, Database};
 
 /// A document's `usage` is refreshed at most this often, and only when it is off by [`MARGIN`].
@@ -30,16 +30,10 @@ const MARGIN: f64 = 0.05;
 /// For ever.
 pub async fn run(central: Central) {
     let mut changes = central.documents.subscribe();
+    // What changed before was told to nobody.
+    central.groups.read(&central.documents);
     let mut written = Instant::now().checked_sub(REFRESH);
     loop {
-        loop {
-            match changes.try_recv() {
-                Ok(changed) => central.groups.changed(&central.documents, changed.database, &changed.name),
-                Err(TryRecvError::Lagged(_)) => central.groups.read(&central.documents),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Closed) => return,
-            }
-        }
         let settings = Settings::read(&central);
         if settings.active {
             central.groups.total(&central.fleet, &settings.metrics);
@@ -49,14 +43,13 @@ pub async fn run(central: Central) {
             }
             heartbeat(&central, Service::Refeeder).await;
         }
-        // A membership that changes is to be in the totals at once.
+        // Whose a container is counts for the accounts at once; totals follow with the next window.
         let until = tokio::time::Instant::now() + Duration::from_secs_f64(settings.window);
-        loop {
-            match tokio::time::timeout_at(until, changes.recv()).await {
-                Err(_) => break,
-                Ok(Ok(changed)) => central.groups.changed(&central.documents, changed.database, &changed.name),
-                Ok(Err(RecvError::Lagged(_))) => central.groups.read(&central.documents),
-                Ok(Err(RecvError::Closed)) => return,
+        while let Ok(change) = tokio::time::timeout_at(until, changes.recv()).await {
+            match change {
+                Ok(changed) => central.groups.changed(&central.documents, changed.database, &changed.name),
+                Err(RecvError::Lagged(_)) => central.groups.read(&central.documents),
+                Err(RecvError::Closed) => return,
             }
         }
     }
@@ -73,15 +66,11 @@ impl Settings {
     /// From its document, on the fly; what makes no sense there is as it is by default.
     fn read(central: &Central) -> Self {
         let config = central.setting(Service::Refeeder);
-        let texts =
-            |key: &str| config(key).as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
-        let metrics: Vec<String> = texts("GENERATED_METRICS");
-        let refed: Vec<String> = texts("STRUCTURES_REFEEDED");
         Self {
             active: config("ACTIVE") == json!(true),
             window: number::lenient(&config("WINDOW_TIMELAPSE")).unwrap_or(10.0).max(0.1),
-            metrics: metrics.iter().filter_map(|name| name.parse().ok()).collect(),
-            applications: refed.iter().any(|what| what == "application"),
+            metrics: texts(&config("GENERATED_METRICS")).filter_map(|name| name.parse().ok()).collect(),
+            applications: texts(&config("STRUCTURES_REFEEDED")).any(|what| what == "application"),
         }
     }
 }
@@ -99,7 +88,7 @@ async fn write(central: &Central) {
 
 /// Writes a service's heartbeat into its document.
 pub(crate) async fn heartbeat(central: &Central, service: Service) {
-    let at = (wall() * 1000.0).round() / 1000.0;
+    let at = number::rounded(wall(), 3);
     let beat = move |body: &mut Body| {
         body.insert("heartbeat".into(), number::plain(at));
         body.insert("heartbeat_human".into(), Value::String(human(at)));
@@ -135,6 +124,62 @@ impl Central {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// Waits until something is so, as long as a test may.
+    async fn comes_true(what: &str, so: impl Fn() -> bool) {
+        let wait = async {
+            while !so() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect(what);
+    }
+
+    async fn set_containers(central: &Central, containers: &[&str]) {
+        let containers = json!(containers);
+        let set = move |body: &mut Body| {
+            body.insert("containers".into(), containers.clone());
+        };
+        let edits: Vec<Edit> = vec![(Database::Structures, "app1".to_owned(), Box::new(set))];
+        central.documents.edit_many(edits).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whose_a_container_is_is_known_within_the_window_and_totalled_with_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let central = Central::open(Config { state_dir: directory.path().to_owned(), ..Config::default() }).await.unwrap();
+        // One that comes after the groups were read and before the Refeeder listens.
+        let body = json!({"type": "structure", "subtype": "application", "name": "app1", "containers": ["c0"], "resources": {}});
+        let Value::Object(body) = body else { unreachable!() };
+        central.documents.create(Database::Structures, "app1", body).await.unwrap();
+        let window = |seconds: f64| {
+            move |body: &mut Body| {
+                body["config"]["WINDOW_TIMELAPSE"] = number::plain(seconds);
+            }
+        };
+        let edits: Vec<Edit> = vec![(Database::Services, "refeeder".to_owned(), Box::new(window(3600.0)))];
+        central.documents.edit_many(edits).await.unwrap();
+        let refeeder = tokio::spawn(run(central.clone()));
+        let app = || central.groups.application("app1").map(|totals| totals.left_out.clone()).unwrap_or_default();
+        let owner = |container: &str| central.groups.of(container).application;
+        comes_true("the first window is totalled", || app() == ["c0".into()]).await;
+        // The next window is an hour away.
+        set_containers(&central, &["c1"]).await;
+        comes_true("it is known at once", || owner("c1").is_some() && owner("c0").is_none()).await;
+        assert_eq!(app(), ["c0".into()]);
+        refeeder.abort();
+
+        let edits: Vec<Edit> = vec![(Database::Services, "refeeder".to_owned(), Box::new(window(0.1)))];
+        central.documents.edit_many(edits).await.unwrap();
+        let refeeder = tokio::spawn(run(central.clone()));
+        comes_true("the next window has it", || app() == ["c1".into()]).await;
+        set_containers(&central, &["c0", "c1"]).await;
+        comes_true("and each window from then on", || app() == ["c0".into(), "c1".into()]).await;
+        refeeder.abort();
+    }
+
     #[test]
     fn times_are_readable() {
         let table = [
@@ -143,7 +188,7 @@ mod tests {
             (1_763_799_303.9, "2025-11-22 08:15:03 UTC"),
         ];
         for (at, expected) in table {
-            assert_eq!(super::human(at), expected);
+            assert_eq!(human(at), expected);
         }
     }
 }

@@ -11,7 +11,7 @@ use headroom_model::settings::Service;
 use serde_json::{Value, json};
 
 use crate::central::Central;
-use crate::documents::Edit;
+use crate::documents::{Edit, texts};
 use crate::fleet::{HostView, Live};
 use crate::refeeder::heartbeat;
 use crate::store::{Body, Database};
@@ -25,8 +25,8 @@ pub async fn run(central: Central) {
     loop {
         let setting = central.setting(Service::StructuresSnapshoter);
         if setting("ACTIVE") == json!(true) {
-            let resources = texts(&setting("RESOURCES_PERSISTED")).iter().filter_map(|name| name.parse().ok()).collect();
-            let applications = texts(&setting("STRUCTURES_PERSISTED")).iter().any(|what| what == "application");
+            let resources = texts(&setting("RESOURCES_PERSISTED")).filter_map(|name| name.parse().ok()).collect();
+            let applications = texts(&setting("STRUCTURES_PERSISTED")).any(|what| what == "application");
             snapshot(&central, resources, applications, &mut written).await;
             heartbeat(&central, Service::StructuresSnapshoter).await;
         }
@@ -84,7 +84,7 @@ async fn snapshot(central: &Central, resources: Vec<Resource>, applications: boo
 
 fn limits(live: &Live, resources: &[Resource]) -> Vec<(Resource, f64)> {
     let present = live.resources.present().filter(|(resource, _)| resources.contains(resource));
-    present.filter_map(|(resource, report)| Some((resource, rounded(report.current.amount()?)))).collect()
+    present.filter_map(|(resource, report)| Some((resource, number::rounded(report.current.amount()?, 2)))).collect()
 }
 
 /// What agents own of a container's document: `current`, and where it really is.
@@ -107,7 +107,7 @@ fn container(live: &Live, limits: Vec<(Resource, f64)>) -> Box<dyn Fn(&mut Body)
 
 fn free(host: &HostView) -> Vec<(Resource, f64)> {
     let present = host.status.resources.known.present();
-    present.filter_map(|(resource, numbers)| Some((resource, rounded(numbers.free?)))).collect()
+    present.filter_map(|(resource, numbers)| Some((resource, number::rounded(numbers.free?, 2)))).collect()
 }
 
 /// What agents own of a host's document: `free` and `core_usage_mapping`, and `max` where nobody gave one.
@@ -116,7 +116,7 @@ fn capacity(host: HostView) -> Box<dyn Fn(&mut Body) + Send + Sync> {
         let Some(resources) = body.get_mut("resources").and_then(Value::as_object_mut) else { return };
         for (resource, numbers) in host.status.resources.known.present() {
             let Some(entry) = resources.get_mut(resource.key()).and_then(Value::as_object_mut) else { continue };
-            if let Some(free) = numbers.free.map(rounded)
+            if let Some(free) = numbers.free.map(|free| number::rounded(free, 2))
                 && entry.get("free").and_then(number::lenient) != Some(free)
             {
                 entry.insert("free".into(), number::plain(free));
@@ -131,12 +131,4 @@ fn capacity(host: HostView) -> Box<dyn Fn(&mut Body) + Send + Sync> {
             }
         }
     })
-}
-
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }

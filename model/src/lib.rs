@@ -7,6 +7,7 @@
 
 pub mod accounting;
 pub mod documents;
+pub mod duration;
 pub mod limit;
 pub mod number;
 pub mod policy;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::number::rounded;
+
 /// A limit in its resource's unit, or none. "No limit" is a variant, never -1: only the edges (cgroupfs, REST) spell it.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,7 +19,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unlimited => f.write_str("none"),
-            Self::At(amount) => write!(f, "{}", (amount * 100.0).round() / 100.0),
+            Self::At(amount) => write!(f, "{}", rounded(*amount, 2)),
         }
     }
 }

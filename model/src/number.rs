@@ -38,6 +38,12 @@ pub fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i64)
 }
 
+/// The number to so many decimal places: what is computed has more of them than mean anything.
+pub fn rounded(number: f64, places: i32) -> f64 {
+    let scale = 10_f64.powi(places);
+    (number * scale).round() / scale
+}
+
 /// Writes a number plainly; for `#[serde(serialize_with)]`.
 pub fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     match whole(*number) {
@@ -94,6 +100,12 @@ mod tests {
         for not in [json!(""), json!("abc"), json!(null), json!(true), json!([1]), json!("inf"), json!("NaN")] {
             assert_eq!(lenient(&not), None, "{not}");
         }
+    }
+
+    #[test]
+    fn decimal_places_are_cut_to_the_nearest() {
+        assert_eq!([rounded(1.006, 2), rounded(-2.345, 1), rounded(275.0, 3)], [1.01, -2.3, 275.0]);
+        assert!(rounded(f64::NAN, 2).is_nan());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::documents::Rest;
 use crate::documents::rule::Rule;
+use crate::policy::thresholds::BoundaryType;
 use crate::settings::Service;
 
 const CLASSIC: &str = include_str!("../../configs/rules/serverless.json");
@@ -22,6 +23,14 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// The boundary of a resource that nobody gave one.
+    pub const fn boundary(self) -> (f64, BoundaryType) {
+        match self {
+            Self::Classic => (10.0, BoundaryType::PercentageOfMax),
+            Self::Responsive => (6.0, BoundaryType::PercentageOfCurrent),
+        }
+    }
+
     /// Its rules, as the JSON array that people can read and change.
     pub const fn rules_json(self) -> &'static str {
         match self {

@@ -153,6 +153,17 @@ pub struct ResourceReport {
     pub areas: Areas,
 }
 
+impl ResourceReport {
+    /// The limit in force. Where the container has none, what a cgroup above or the machine allows.
+    pub fn in_force(&self) -> Option<f64> {
+        let limit = match self.current {
+            Limit::At(amount) => Some(amount),
+            Limit::Unlimited => self.effective.amount(),
+        };
+        limit.filter(|amount| amount.is_finite())
+    }
+}
+
 /// What a host's own configuration asks for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seed {
@@ -258,4 +269,26 @@ pub struct SetDone {
     /// Why it could not be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_limit_has_what_is_above_it() {
+        let report = |current, effective| ResourceReport {
+            guard: false,
+            current,
+            effective,
+            usage: None,
+            upper: None,
+            lower: None,
+            areas: Areas::default(),
+        };
+        let (at, unlimited) = (Limit::At, Limit::Unlimited);
+        assert_eq!(report(at(150.0), at(100.0)).in_force(), Some(150.0));
+        assert_eq!(report(unlimited, at(200.0)).in_force(), Some(200.0));
+        assert_eq!(report(unlimited, unlimited).in_force(), None);
+    }
 }

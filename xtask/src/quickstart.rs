@@ -5,6 +5,7 @@ mod agent;
 mod central;
 mod chart;
 mod containers;
+mod daemon;
 mod display;
 mod load;
 mod mounts;
@@ -78,9 +79,9 @@ fn drive(args: &Args, interrupted: &AtomicBool) -> Result<()> {
     let containers = Containers::make(&NAMES, &dir, args.plain, &stop)?;
     println!("cont0 and cont1 are {}", containers.describe());
     let central = Central::start(&built.join("headroom-central"), &dir)?;
-    println!("the central service serves the Orchestrator API on {}", central.url);
-    let agent = Agent::start(&built.join("headroom-agent"), &dir, containers.pattern().as_deref(), &central.url)?;
-    println!("the agent runs with {} and answers on {}", agent.config.display(), agent.url);
+    println!("the central service serves the Orchestrator API on {}", central.daemon.url);
+    let agent = Agent::start(&built.join("headroom-agent"), &dir, containers.pattern().as_deref(), &central.daemon.url)?;
+    println!("the agent runs with {} and answers on {}", agent.config.display(), agent.daemon.url);
     let mut loads = [Load::start(&containers, NAMES[0], 2, &stop)?, Load::start(&containers, NAMES[1], 1, &stop)?];
     Load::steer_on_time();
     for load in &mut loads {
@@ -118,8 +119,8 @@ fn drive(args: &Args, interrupted: &AtomicBool) -> Result<()> {
     println!(
         "configuration: {}\nlogs:          {}\n               {}\npicture:       {}",
         agent.config.display(),
-        agent.log.display(),
-        central.log.display(),
+        agent.daemon.log.display(),
+        central.daemon.log.display(),
         picture.display()
     );
     if args.keep {
@@ -140,10 +141,10 @@ fn keep(central: &Central, agent: &Agent, loads: &mut [Load], stop: &dyn Fn() ->
     }
     let ctl = agent.binary.with_file_name("headroomctl");
     println!("\nstill running, guarded again (--keep). Try, in another terminal:");
-    println!("  curl {}/structure/cont0", central.url);
-    println!("  curl -X PUT {}/structure/cont0/limits/cpu/boundary -d '{{\"value\": 10}}'", central.url);
-    println!("  {} --central {} hosts", ctl.display(), central.url);
-    println!("  {} status --url {}", agent.binary.display(), agent.url);
+    println!("  curl {}/structure/cont0", central.daemon.url);
+    println!("  curl -X PUT {}/structure/cont0/limits/cpu/boundary -d '{{\"value\": 10}}'", central.daemon.url);
+    println!("  {} --central {} hosts", ctl.display(), central.daemon.url);
+    println!("  {} status --url {}", agent.binary.display(), agent.daemon.url);
     println!("Ctrl-C ends it.");
     while !stop() {
         for load in &mut *loads {

@@ -4,6 +4,7 @@
 //! comes gets that of the connection that has gone longest without a request; where all are being answered, it waits for one. Each
 //! listener has its own places, so a crowd on TCP does not shut out who uses the unix socket.
 
+mod handshake;
 mod places;
 mod stalled;
 
@@ -71,7 +72,7 @@ pub(super) async fn serve<L: Listener>(
             None => open.spawn(attend(io, place, router, bounds, ending)),
             Some(tls) => open.spawn(async move {
                 // Who does not shake hands in time loses its place, as who sends no header.
-                match tokio::time::timeout(bounds.header, tls.accept(io)).await {
+                match tokio::time::timeout(bounds.header, handshake::shake_hands(&tls, io)).await {
                     Ok(Ok(io)) => attend(io, place, router, bounds, ending).await,
                     Ok(Err(e)) => tracing::debug!("a connection to the API speaks no TLS that we do: {e}"),
                     Err(_) => tracing::debug!("a connection to the API took too long to begin TLS"),

@@ -1,6 +1,7 @@
 //! One container as the Container Scaler API shows it, keys in the contract's order.
 
 use headroom_model::limit::Limit;
+use headroom_model::number;
 use headroom_model::resource::Resource;
 use serde::{Serialize, Serializer};
 
@@ -140,10 +141,6 @@ struct Amount(Limit);
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Limit::At(amount) = self.0 else { return serializer.serialize_i64(-1) };
-        let rounded = (amount * 1000.0).round() / 1000.0;
-        match rounded.to_string().parse::<i64>() {
-            Ok(whole) => serializer.serialize_i64(whole),
-            Err(_) => serializer.serialize_f64(rounded),
-        }
+        number::serialize(&number::rounded(amount, 3), serializer)
     }
 }

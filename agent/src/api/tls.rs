@@ -16,7 +16,10 @@ pub(super) fn acceptor(api: &Api) -> Result<Option<TlsAcceptor>, ServeError> {
     let wrong = |what: &str, e: &dyn std::fmt::Display| ServeError::Tls(format!("api.tls: {what}: {e}"));
     let chain = CertificateDer::pem_slice_iter(certificate.as_bytes())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| wrong("certificate has no certificates in PEM form", &e))?;
+        .map_err(|e| wrong("certificate is no PEM", &e))?;
+    if chain.is_empty() {
+        return Err(wrong("certificate", &"it has no certificate in PEM form"));
+    }
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| wrong("key has no private key in PEM form", &e))?;
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -68,7 +68,9 @@ fn listen(address: SocketAddr, api: &Api) -> Listening {
     match TcpListener::bind(address) {
         Ok(_) => Listening::Free,
         Err(e) if e.kind() == ErrorKind::AddrInUse => {
-            if show::agent_answers(&Api { socket: None, ..api.clone() }) {
+            // Whom its certificate is for is not known here: where TLS is spoken, one that answers on the socket is taken for the same.
+            let socket = api.socket.clone().filter(|_| api.tls.is_some());
+            if show::agent_answers(&Api { socket, ..api.clone() }) {
                 return Listening::Agent;
             }
             Listening::Not("something else listens there, which is no headroom-agent".to_owned())

@@ -16,14 +16,6 @@ const BOUNDARY_TYPES: &[(&str, BoundaryType)] = &[
     ("percentage_of_current", BoundaryType::PercentageOfCurrent),
 ];
 
-/// Where neither a boundary nor its type is given, by profile.
-pub(crate) const fn default_boundary(profile: Profile) -> (f64, BoundaryType) {
-    match profile {
-        Profile::Classic => (10.0, BoundaryType::PercentageOfMax),
-        Profile::Responsive => (6.0, BoundaryType::PercentageOfCurrent),
-    }
-}
-
 /// More of anything than a host has, and small enough to be reckoned with.
 pub(super) const MOST: f64 = 1e9;
 
@@ -99,8 +91,8 @@ fn boundary(section: &Section<'_>, max: Option<f64>, profile: Profile) -> (f64, 
         }
         (None, Some(_)) if !section.has("boundary") => {
             section.wrong("boundary_type", "needs boundary beside it".to_owned());
-            default_boundary(profile)
+            profile.boundary()
         }
-        (None, _) => default_boundary(profile),
+        (None, _) => profile.boundary(),
     }
 }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use headroom_model::duration::seconds;
 use toml::de::DeValue;
 
 use super::NameRule;
@@ -79,8 +80,8 @@ pub(super) fn whole(range: RangeInclusive<u32>) -> impl Fn(&DeValue<'_>) -> Resu
 /// A duration within a range: a number of seconds, or a number with its unit in quotes (`"100ms"`).
 pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) -> Result<Duration, String> {
     move |value| {
-        let seconds = number(value).or_else(|| value.as_str().and_then(with_unit));
-        let parsed = seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
+        let found = number(value).or_else(|| value.as_str().and_then(seconds));
+        let parsed = found.and_then(|s| Duration::try_from_secs_f64(s).ok());
         parsed.filter(|d| range.contains(d)).ok_or_else(|| {
             format!(
                 "expected a duration from {:?} to {:?}: a number of seconds, or text with a unit such as \"100ms\", \"10s\", \"5min\"",
@@ -89,21 +90,6 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>)
             )
         })
     }
-}
-
-/// Seconds out of `100ms`, `1.5 s`, `2min`, `1h`.
-fn with_unit(text: &str) -> Option<f64> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (amount, unit) = text.split_at(unit_at);
-    let factor = match unit.trim() {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "min" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    Some(amount.parse::<f64>().ok()? * factor)
 }
 
 /// A glob, such as `web-*`.
@@ -123,19 +109,4 @@ pub(super) fn naming_regex(value: &DeValue<'_>) -> Result<regex::Regex, String> 
     let regex = regex::Regex::new(&text(value)?).map_err(|e| format!("expected a regular expression: {e}"))?;
     let named = regex.capture_names().flatten().any(|group| group == "name");
     named.then_some(regex).ok_or_else(|| "expected a group (?<name>..) that gives the container's name".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_units_or_are_seconds() {
-        for (text, seconds) in [("100ms", 0.1), ("1.5 s", 1.5), ("2min", 120.0), ("1h", 3600.0), ("250us", 0.00025)] {
-            assert!((with_unit(text).unwrap() - seconds).abs() < 1e-12, "{text}");
-        }
-        for text in ["", "100", "5 parsecs", "ms", "-1s", "1.2.3s", "1e3s"] {
-            assert_eq!(with_unit(text), None, "{text}");
-        }
-    }
 }

@@ -67,8 +67,13 @@ impl Central {
 
     /// Reads `ca`, where there is one: PEM text.
     pub fn authorities(&self) -> Result<Option<String>, ConfigError> {
-        self.ca.as_deref().map(|file| super::file::read("certificates", file)).transpose()
+        self.ca.as_deref().map(certificates).transpose()
     }
+}
+
+/// Reads the authorities that are to be trusted: PEM text.
+pub fn certificates(file: &Path) -> Result<String, ConfigError> {
+    super::file::read("certificates", file)
 }
 
 fn read(file: &Path) -> Result<Token, ConfigError> {

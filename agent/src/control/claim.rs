@@ -1,6 +1,7 @@
 //! The way to being guarded: what was found goes on disk, the first limit is set, and only then is anything judged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use headroom_model::limit::Limit;
 use headroom_model::policy::guardian::{Bounds, Guarded, Subject};
@@ -46,7 +47,10 @@ impl State {
         let selection = self.selector.select(&entry.container);
         entry.shown = None;
         entry.rule = match &selection {
-            Selection::Rule(at) => self.config.containers.get(*at).cloned(),
+            Selection::Rule(at) => self.config.containers.get(*at).map(|rule| match &self.own {
+                Some(own) => own.bound(rule, &entry.container),
+                None => Arc::clone(rule),
+            }),
             Selection::None | Selection::Vetoed { .. } => None,
         };
         for problem in entry.rule.iter().flat_map(|rule| rule.problems.clone()).collect::<Vec<_>>() {

@@ -9,7 +9,6 @@ use headroom_model::limit::Limit;
 use headroom_model::policy::cores::{CoreMap, Distribution, Topology};
 use headroom_model::policy::guardian::{Guardian, Judgement};
 use headroom_model::policy::request::Request;
-use headroom_model::policy::rules::RuleSet;
 use headroom_model::policy::scaler::ledger::Ledger;
 use headroom_model::policy::scaler::plan::{Grant, Plan};
 use headroom_model::resource::{PerResource, Resource};
@@ -21,6 +20,7 @@ use super::entry::{Entry, Phase};
 use super::journal::Journal;
 use super::latency::Latencies;
 use super::publish::Publisher;
+use super::settings::{Own, Settings};
 use super::window::Window;
 use crate::cgroup::{Mode, Version};
 use crate::clock;
@@ -32,25 +32,6 @@ use crate::sampler::{Passed, UsageSource};
 use crate::scaler::originals::Record;
 use crate::scaler::writer::{Report, Writer};
 use crate::status::{Counters, Snapshot};
-
-/// The settings and the rules that they name, read together: they are changed together.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `agent.toml`.
-    pub config: Config,
-    /// Its rules, or its profile's.
-    pub rules: Arc<RuleSet>,
-    /// Its `[[container]]` tables, prepared by whoever reads them: that takes longer than the control loop may be kept.
-    pub selector: Arc<Selector>,
-}
-
-impl Settings {
-    /// Prepares what is held against containers.
-    pub fn new(config: Config, rules: RuleSet) -> Self {
-        let selector = Selector::new(config.containers.iter().map(Arc::as_ref), &config.host.never_guard);
-        Self { config, rules: Arc::new(rules), selector: Arc::new(selector) }
-    }
-}
 
 /// What the loop is made of.
 pub struct Parts {
@@ -99,6 +80,7 @@ impl HostFacts {
 pub(super) struct State {
     pub(super) config: Config,
     pub(super) selector: Arc<Selector>,
+    pub(super) own: Option<Arc<Own>>,
     pub(super) guardian: Guardian,
     pub(super) host: HostFacts,
     pub(super) source: Box<dyn UsageSource>,
@@ -145,7 +127,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(parts: Parts, published: Arc<ArcSwap<Snapshot>>) -> Self {
         let Parts {
-            settings: Settings { config, rules, selector },
+            settings: Settings { config, rules, selector, own },
             host,
             source,
             source_reason,
@@ -156,6 +138,7 @@ impl State {
         } = parts;
         let mut state = Self {
             selector,
+            own,
             guardian: Guardian::new(rules, 0.0, config.guardian.rejudge).with_cooldown(config.cooldown().as_secs_f64()),
             window: Window::new(config.guardian.window[Resource::Cpu]),
             known: originals.into_iter().map(|record| (record.cgroup_id, record)).collect(),
@@ -320,11 +303,11 @@ impl State {
     }
 
     /// Takes over a new configuration. What a container holds stays as it is, unless the new settings say otherwise.
-    fn reload(&mut self, Settings { config, rules, selector }: Settings) {
+    fn reload(&mut self, Settings { config, rules, selector, own }: Settings) {
         self.guardian.set_rules(rules);
         self.guardian.rejudge = config.guardian.rejudge;
         self.guardian.cooldown = config.cooldown().as_secs_f64();
-        self.selector = selector;
+        (self.selector, self.own) = (selector, own);
         self.config = config;
         self.window.set_length(self.config.guardian.window[Resource::Cpu]);
         self.set_host_max();

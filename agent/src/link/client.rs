@@ -1,18 +1,15 @@
 //! HTTP to central: whichever of its URLs answers.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
 use crate::config::Central;
+use crate::https;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -46,13 +43,10 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("headroom-agent/", env!("CARGO_PKG_VERSION")))
+        let authorities = central.authorities()?;
+        let http = https::client(authorities.as_deref().map(|pem| (pem, "central.ca")))?
             .default_headers(headers)
             .connect_timeout(CONNECT)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls(central)?)
             .build()
             .context("cannot make an HTTP client")?;
         Ok(Self { http, urls: central.urls.clone(), at: Cell::new(0) })
@@ -98,8 +92,7 @@ impl Client {
     async fn answer(&self, url: &str, request: reqwest::RequestBuilder) -> Result<Option<Vec<u8>>, Failure> {
         let away = |e: reqwest::Error| {
             self.at.set(self.at.get() + 1);
-            let why = std::iter::successors(std::error::Error::source(&e), |e| e.source()).last();
-            Failure::Away { url: url.to_owned(), why: why.map_or_else(|| e.to_string(), ToString::to_string) }
+            Failure::Away { url: url.to_owned(), why: https::why(&e) }
         };
         let answer = request.send().await.map_err(away)?;
         let status = answer.status();
@@ -126,22 +119,4 @@ impl Client {
     fn url(&self) -> String {
         self.urls.get(self.at.get() % self.urls.len().max(1)).cloned().unwrap_or_default()
     }
-}
-
-fn tls(central: &Central) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match central.authorities()? {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let certificate = certificate.context("central.ca: no certificates in PEM form")?;
-                roots.add(certificate).context("central.ca: a certificate is not understood")?;
-            }
-            anyhow::ensure!(!roots.is_empty(), "central.ca: it has no certificate");
-        }
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-    }
-    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
 }

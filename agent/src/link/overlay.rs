@@ -1,5 +1,5 @@
-//! Central's orders laid over a host's own settings: its documents win, but for the host's vetoes (`never_guard`) and bounds (`host.max`).
-//! Containers that central has no documents of stay as the host's own settings say. Pure.
+//! Central's orders laid over a host's own settings: its documents win, but for the host's vetoes (`never_guard`, `guard = "advise"`) and
+//! bounds (`host.max`). Containers that central has no documents of stay as the host's own settings say. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use headroom_model::resource::{PerResource, Resource};
 use headroom_model::settings::{Guardian, Guards, Scaler, Service};
 use headroom_model::wire::Orders;
 
-use crate::config::{Config, ContainerRule, NameRule, Profile, ResourceRule, default_boundary};
+use crate::config::{Config, ContainerRule, NameRule, Profile, ResourceRule};
 use crate::control::Settings;
 use crate::status::GuardMode;
 
@@ -40,7 +40,7 @@ pub(super) fn lay(own: &Settings, orders: &Orders) -> (Settings, Vec<String>) {
     config.containers = ordered.chain(std::mem::take(&mut config.containers)).collect();
     let rules = RuleSet::compile(&orders.rules);
     problems.extend(rules.problems().iter().map(|problem| format!("{problem}; the rule is left out")));
-    (Settings::new(config, rules), problems)
+    (Settings::new(config, rules).over(own), problems)
 }
 
 fn set_service(config: &mut Config, document: &Document) -> Result<(), String> {
@@ -79,7 +79,7 @@ fn container_rule(container: &Container, limits: Option<&Limits>, profile: Profi
         let amounts = container.resources.known[resource].as_ref()?;
         let of = limits.and_then(|limits| limits.resources.known[resource].as_ref());
         let boundary = of.and_then(ResourceLimits::boundary).map(|boundary| (boundary.value, boundary.kind));
-        resource_rule(resource, amounts, boundary.unwrap_or(default_boundary(profile)), &mut problems)
+        resource_rule(resource, amounts, boundary.unwrap_or(profile.boundary()), &mut problems)
     });
     let guard = if container.guard { GuardMode::On } else { GuardMode::Off };
     let problems = if container.guard { problems } else { Vec::new() };

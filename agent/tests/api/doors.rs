@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use headroom_agent::api::{Listeners, ServeError};
-use headroom_agent::config::Config;
+use headroom_agent::config::{Config, Tls};
 
 use crate::support::{Server, TOKEN, settings};
 
@@ -183,5 +183,37 @@ fn off_loopback_only_with_a_token() {
     api.token_file = Some(file.path().to_owned());
     assert!(matches!(bind(&api), Err(ServeError::OffLoopback(_))), "open writes would pass the token by");
     api.open_writes = false;
+    assert!(bind(&api).is_ok());
+    api.token_file = None;
+    api.tls = Some(Tls { certificate: "/nowhere".into(), key: "/nowhere".into() });
+    assert!(matches!(bind(&api), Err(ServeError::OffLoopback(_))), "TLS says who answers, not who asks");
+}
+
+#[test]
+fn what_is_no_certificate_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap();
+    let at = |name: &str, text: &str| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let certificate = at("c", &own.pem());
+    let table = [
+        (certificate.clone(), at("none", "hello"), "key has no private key"),
+        (at("key", &key.serialize_pem()), at("key", &key.serialize_pem()), "it has no certificate in PEM form"),
+        (certificate.clone(), at("other", &other.serialize_pem()), "do not go together"),
+        (certificate.clone(), "/nowhere/key".into(), "/nowhere/key"),
+    ];
+    for (certificate, key, expected) in table {
+        let mut api = settings(&directory, "");
+        api.tls = Some(Tls { certificate, key });
+        let error = bind(&api).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    let mut api = settings(&directory, "");
+    api.tls = Some(Tls { certificate, key: at("key", &key.serialize_pem()) });
     assert!(bind(&api).is_ok());
 }

@@ -226,7 +226,7 @@ impl Answer {
     }
 }
 
-fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+pub(crate) fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     for header in headers {
         request.extend([header, "\r\n"]);

@@ -18,4 +18,5 @@ mod pinning;
 mod recorded;
 mod rest;
 mod storm;
+mod tls;
 mod untouched;

@@ -95,6 +95,9 @@ impl Tokens {
 
     /// Gives a new token to somebody who has none.
     pub fn add(&mut self, name: &str, role: Role) -> Result<Token> {
+        if name.is_empty() || name.contains(char::is_control) {
+            bail!("{name:?} is no name; expected who holds the token, as the audit is to show it");
+        }
         if self.tokens.iter().any(|holder| holder.name == name) {
             bail!("{name:?} has a token already; remove it first, or give this one another name");
         }
@@ -145,6 +148,9 @@ mod tests {
         let mut tokens = Tokens::read(&path).unwrap();
         let secret = tokens.add("host0", Role::Agent { host: "host0".into() }).unwrap();
         assert!(tokens.add("host0", Role::Read).is_err());
+        for name in ["", "a\nb"] {
+            assert!(tokens.add(name, Role::Read).unwrap_err().to_string().contains("is no name"), "{name:?}");
+        }
         tokens.write(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains(secret.secret()) && !format!("{secret:?}").contains(secret.secret()));

@@ -3,18 +3,29 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use headroom_model::accounting::Areas;
 use headroom_model::resource::Resource;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::spread::{FINE, Part, add};
 use super::state::{Filed, Holder};
 use crate::refeeder::Owners;
+use crate::sqlite::{self, Schema};
 
-/// Bumped when older programs must not write the file any more.
-const VERSION: i64 = 1;
+/// What is answered survives a power cut. Nobody else writes the file for longer than two seconds. States are written again and again: the
+/// more of it that is only in the log, the less is written twice.
+const SCHEMA: Schema = Schema {
+    tables: TABLES,
+    version: 1,
+    settings: "
+        PRAGMA busy_timeout = 2000;
+        PRAGMA synchronous = FULL;
+        PRAGMA cache_size = -4096;
+        PRAGMA wal_autocheckpoint = 4000;
+        PRAGMA journal_size_limit = 33554432;
+    ",
+};
 
 /// `accounts`: whom amounts are for; an empty application or user is none. `fine`, `hours` and `days`: amounts by the time they fell into, five
 /// minutes and longer (its beginning in seconds since the epoch), in unit x seconds; an amount is in one of them. `hosts`: counters as they were last counted, with what is not filed yet ([`super::codec`]).
@@ -34,42 +45,12 @@ const TABLES: &str = "
 
 /// Opens the file for the one who writes it; makes it where there is none. Errors are for people.
 pub(super) fn writable(path: &Path) -> Result<Connection, String> {
-    let open = || -> rusqlite::Result<Connection> {
-        let mut connection = Connection::open(path)?;
-        // Nobody else writes it for longer.
-        connection.busy_timeout(Duration::from_secs(2))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        // What is answered survives a power cut.
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "cache_size", -4096)?;
-        // States are written again and again: the more of it that is only in the log, the less is written twice.
-        connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
-        connection.pragma_update(None, "journal_size_limit", 32 << 20)?;
-        let transaction = connection.transaction()?;
-        if version(&transaction)? == 0 {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        transaction.commit()?;
-        Ok(connection)
-    };
-    let connection = open().map_err(|e| e.to_string())?;
-    match version(&connection).map_err(|e| e.to_string())? {
-        VERSION => Ok(connection),
-        other => Err(format!("it is of version {other}, this program knows {VERSION}; move it away to begin anew")),
-    }
+    sqlite::writable(path, &SCHEMA).map_err(|e| e.to_string())
 }
 
 /// Opens the file for one who reads.
 pub(super) fn readable(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
-    connection.pragma_update(None, "cache_size", -2048)?;
-    Ok(connection)
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    sqlite::readable(path, 2048)
 }
 
 /// The number of a holder's account on a host, old or new.

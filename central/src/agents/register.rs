@@ -5,7 +5,6 @@ use std::sync::Arc;
 use headroom_model::documents::limits::{Limits, ResourceLimits};
 use headroom_model::documents::structure::Amounts;
 use headroom_model::number;
-use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::profile::Profile;
 use headroom_model::resource::Resource;
 use headroom_model::wire::{ContainerReport, HostReport, Report};
@@ -133,14 +132,10 @@ fn container_document(host: &str, status: &HostReport, container: &ContainerRepo
 }
 
 fn limits_document(profile: Profile, container: &ContainerReport) -> Body {
-    let usual = match profile {
-        Profile::Classic => (10.0, BoundaryType::PercentageOfMax),
-        Profile::Responsive => (6.0, BoundaryType::PercentageOfCurrent),
-    };
     let mut limits = Limits { name: container.name.clone(), ..Limits::default() };
     for (resource, _) in container.resources.known.present() {
         let seed = container.seed.as_ref().and_then(|seed| seed.resources.known[resource].as_ref());
-        let (boundary, kind) = seed.map_or(usual, |seed| (seed.boundary, seed.boundary_type));
+        let (boundary, kind) = seed.map_or(profile.boundary(), |seed| (seed.boundary, seed.boundary_type));
         limits.resources.known[resource] =
             Some(ResourceLimits { boundary: Some(boundary), boundary_type: Some(kind), ..ResourceLimits::default() });
     }
@@ -154,6 +149,7 @@ mod tests {
     use headroom_model::accounting::Areas;
     use headroom_model::documents::by_resource::ByResource;
     use headroom_model::limit::Limit;
+    use headroom_model::policy::thresholds::BoundaryType;
     use headroom_model::wire::{GuardState, HostResource, ResourceReport, Seed, SeedResource};
 
     use super::*;

@@ -8,6 +8,17 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
 use super::{Entry, Wanted};
+use crate::sqlite::{self, Schema};
+
+/// A power cut may take the last entries. The tables may be there from before the file had a version.
+const SCHEMA: Schema = Schema {
+    tables: "
+        CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, at REAL NOT NULL, structure TEXT, host TEXT, who TEXT NOT NULL, what TEXT NOT NULL);
+        CREATE INDEX IF NOT EXISTS by_structure ON entries (structure, id) WHERE structure IS NOT NULL;
+    ",
+    version: 1,
+    settings: "PRAGMA synchronous = NORMAL;",
+};
 
 /// How many entries are kept.
 const KEPT: i64 = 1_000_000;
@@ -24,18 +35,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let open = || -> rusqlite::Result<Connection> {
-            let connection = Connection::open(path)?;
-            connection.busy_timeout(std::time::Duration::from_secs(5))?;
-            connection.pragma_update(None, "journal_mode", "wal")?;
-            connection.pragma_update(None, "synchronous", "normal")?;
-            connection.execute_batch(
-                "create table if not exists entries (id integer primary key, at real not null, structure text, host text, who text not null, what text not null);
-                 create index if not exists by_structure on entries (structure, id) where structure is not null;",
-            )?;
-            Ok(connection)
-        };
-        let connection = open().with_context(|| format!("cannot open the audit {}", path.display()))?;
+        let connection = sqlite::writable(path, &SCHEMA).with_context(|| format!("cannot open the audit {}", path.display()))?;
         Ok(Self { path: Arc::new(path.to_owned()), connection: Arc::new(Mutex::new(connection)) })
     }
 

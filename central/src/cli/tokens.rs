@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
 
 use super::Place;
@@ -52,8 +52,7 @@ pub(super) fn run(command: Command) -> Result<()> {
         Command::Add { place, .. } | Command::Remove { place, .. } | Command::List { place } => place,
     };
     let directory = place.config()?.state_dir;
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
-    let path = Tokens::path(&directory);
+    let path = Tokens::path(super::made(&directory)?);
     let mut tokens = Tokens::read(&path)?;
     let mut out = std::io::stdout().lock();
     match command {

@@ -117,11 +117,18 @@ pub(super) enum Structure {
     /// Set its limits to its `max`
     Reset { name: String },
     /// Set `max`, `min` or `weight` of a resource
-    Set { name: String, resource: String, parameter: String, value: String },
+    Set {
+        name: String,
+        resource: String,
+        parameter: String,
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+    },
     /// Set how wide the bands under the limit are
     Boundary {
         name: String,
         resource: String,
+        #[arg(allow_negative_numbers = true)]
         value: String,
         /// absolute, `percentage_of_max` or `percentage_of_current`
         #[arg(long = "type", value_name = "TYPE")]
@@ -149,7 +156,11 @@ pub(super) enum Rule {
     /// Have it judged no more
     Deactivate { name: String },
     /// Set by how much it raises
-    Amount { name: String, value: String },
+    Amount {
+        name: String,
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+    },
     /// Set how the amount is found: amount, proportional, multiplicative, `fit_to_usage`
     Policy { name: String, value: String },
     /// Set how many events it takes
@@ -248,7 +259,13 @@ pub(super) enum User {
     /// Take an application from it
     Leave { user: String, app: String },
     /// Set `max` or `min` of a resource
-    Set { name: String, resource: String, parameter: String, value: String },
+    Set {
+        name: String,
+        resource: String,
+        parameter: String,
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+    },
 }
 
 /// Times are seconds since the epoch, or how long ago: -90s, -5min, -1h, -2d.

@@ -53,7 +53,7 @@ impl Client {
         let url = format!("{}{}", self.base, request.path);
         let unreachable = |e: ureq::Error| match e {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => Failure::Usage(format!("{:?} cannot be asked: {e}", self.base)),
-            e => Failure::Unreachable(format!("{} cannot be reached: {e}", self.base)),
+            e => Failure::Unreachable(format!("{} cannot be reached: {e}{}", self.base, self.hint(&e))),
         };
         let sent = match request.method {
             Method::Get => self.authorized(self.agent.get(&url)).call(),
@@ -69,6 +69,19 @@ impl Client {
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
         let message = body.get("message").and_then(Value::as_str);
         Err(Failure::Refused(message.map_or_else(|| format!("{} answers {}", self.base, answer.status()), str::to_owned)))
+    }
+
+    /// What looks like the other of HTTP and HTTPS.
+    fn hint(&self, error: &ureq::Error) -> &'static str {
+        match error {
+            ureq::Error::Protocol(_) if self.base.starts_with("http://") => {
+                "; if it speaks TLS, its address begins with https://"
+            }
+            ureq::Error::Io(e) if e.to_string().contains("InvalidContentType") => {
+                "; if it speaks no TLS, its address begins with http://"
+            }
+            _ => "",
+        }
     }
 
     fn authorized<T>(&self, request: ureq::RequestBuilder<T>) -> ureq::RequestBuilder<T> {

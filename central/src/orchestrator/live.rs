@@ -1,9 +1,7 @@
 //! What agents report now, laid over documents: `current`, `usage`, `upper` and `lower` of containers, `free` and the core map of hosts, the
 //! totals of applications and users. The documents have these too, from when they were last written.
 
-use headroom_model::limit::Limit;
-use headroom_model::number::plain;
-use headroom_model::wire::ResourceReport;
+use headroom_model::number::{plain, rounded};
 use serde_json::{Map, Value};
 
 use super::fields::number;
@@ -37,19 +35,10 @@ fn over_container(central: &Central, name: &str, body: &mut Body) {
     let (Some(live), Some(resources)) = (central.fleet.live(name), resources(body)) else { return };
     for (resource, report) in live.resources.present() {
         if let Some(entry) = resources.get_mut(resource.key()).and_then(Value::as_object_mut) {
-            put(entry, "current", in_force(report));
+            put(entry, "current", report.in_force());
             put(entry, "usage", report.usage);
         }
     }
-}
-
-/// The limit in force. Where there is none, what a cgroup above or the machine allows.
-fn in_force(report: &ResourceReport) -> Option<f64> {
-    let limit = match report.current {
-        Limit::At(amount) => Some(amount),
-        Limit::Unlimited => report.effective.amount(),
-    };
-    limit.filter(|amount| amount.is_finite())
 }
 
 fn over_host(central: &Central, name: &str, body: &mut Body) {
@@ -92,7 +81,7 @@ fn resources(body: &mut Body) -> Option<&mut Map<String, Value>> {
 /// What is not known now is not shown as if it were.
 fn put(entry: &mut Map<String, Value>, key: &str, number: Option<f64>) {
     match number {
-        Some(number) => entry.insert(key.to_owned(), plain((number * 1000.0).round() / 1000.0)),
+        Some(number) => entry.insert(key.to_owned(), plain(rounded(number, 3))),
         None => entry.remove(key),
     };
 }

@@ -7,7 +7,7 @@ use super::applications::{is_application, no_application};
 use super::ask::{Asker, At, NoBody};
 use super::containers::{is_container, no_container};
 use crate::answer::Answer;
-use crate::documents::Documents;
+use crate::documents::{Documents, texts};
 use crate::store::{Body, Database};
 
 /// `PUT /structure/container/{name}/{app}`
@@ -81,7 +81,7 @@ fn owners(documents: &Documents, database: Database, key: &str, member: &str) ->
 
 /// The names in a list of a document.
 pub(super) fn names<'a>(body: &'a Body, key: &str) -> impl Iterator<Item = &'a str> {
-    body.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    body.get(key).into_iter().flat_map(texts)
 }
 
 async fn add(documents: &Documents, database: Database, owner: &str, key: &str, member: &str) -> Result<(), Answer> {

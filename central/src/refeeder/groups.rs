@@ -7,7 +7,7 @@ use headroom_model::resource::Resource;
 use parking_lot::RwLock;
 
 use super::totals::Totals;
-use crate::documents::Documents;
+use crate::documents::{Documents, texts};
 use crate::fleet::Fleet;
 use crate::store::{Body, Database};
 
@@ -155,16 +155,15 @@ impl Inner {
 
 /// `None` for what is no application.
 fn application_members(body: &Body) -> Option<Vec<Arc<str>>> {
-    (body.get("subtype").and_then(|subtype| subtype.as_str()) == Some("application")).then(|| texts(body, "containers"))
+    (body.get("subtype").and_then(|subtype| subtype.as_str()) == Some("application")).then(|| names(body, "containers"))
 }
 
 fn user_members(body: &Body) -> Vec<Arc<str>> {
-    texts(body, "clusters")
+    names(body, "clusters")
 }
 
-fn texts(body: &Body, key: &str) -> Vec<Arc<str>> {
-    let list = body.get(key).and_then(|list| list.as_array());
-    list.into_iter().flatten().filter_map(|name| name.as_str().map(Into::into)).collect()
+fn names(body: &Body, key: &str) -> Vec<Arc<str>> {
+    body.get(key).into_iter().flat_map(texts).map(Into::into).collect()
 }
 
 #[cfg(test)]

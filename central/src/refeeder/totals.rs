@@ -14,7 +14,7 @@ use crate::store::Body;
 pub struct Totals {
     /// Mean usage in the resource's unit, where any container's is known.
     pub usage: PerResource<Option<f64>>,
-    /// Limits in force in the resource's unit, where all have one.
+    /// Limits in force in the resource's unit, as the containers' documents show them: where any has one.
     pub current: PerResource<Option<f64>>,
     /// The containers whose host is quiet, or that no host reports: they are in none of the sums.
     pub left_out: Vec<Arc<str>>,
@@ -33,7 +33,7 @@ impl Totals {
                 if metrics.contains(&resource) {
                     add(&mut totals.usage[resource], report.usage);
                 }
-                add(&mut totals.current[resource], report.current.amount());
+                add(&mut totals.current[resource], report.in_force());
             }
         }
         totals
@@ -57,7 +57,7 @@ impl Totals {
         for resource in Resource::ALL {
             for (field, value) in [("usage", self.usage[resource]), ("current", self.current[resource])] {
                 if let (Some(value), Some(entry)) = (value, entry(body, resource)) {
-                    entry.insert(field.into(), number::plain(rounded(value)));
+                    entry.insert(field.into(), number::plain(number::rounded(value, 2)));
                 }
             }
         }
@@ -75,7 +75,7 @@ impl Totals {
             let of = |field: &str| entry.get(field).and_then(number::lenient);
             let enough = (of("max").unwrap_or(0.0) * margin).max(1.0);
             if of("usage").is_none_or(|stored| (stored - usage).abs() > enough) {
-                entry.insert("usage".into(), number::plain(rounded(usage)));
+                entry.insert("usage".into(), number::plain(number::rounded(usage, 2)));
             }
         }
         let out = body.get("left_out").cloned().unwrap_or(json!([]));
@@ -95,7 +95,7 @@ impl Totals {
                 continue;
             }
             let Some(entry) = entry(body, resource) else { continue };
-            let current = rounded(current);
+            let current = number::rounded(current, 2);
             if entry.get("current").and_then(number::lenient) != Some(current) {
                 entry.insert("current".into(), number::plain(current));
             }
@@ -112,10 +112,6 @@ fn add(sum: &mut Option<f64>, value: Option<f64>) {
     if let Some(value) = value {
         *sum = Some(sum.unwrap_or(0.0) + value);
     }
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
 
 #[cfg(test)]

@@ -5,14 +5,24 @@
 //! order.
 
 use std::path::Path;
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Owner, SeriesError};
+use crate::sqlite::{self, Schema};
 
-/// Bumped when older programs must not write the file any more.
-const VERSION: i64 = 1;
+/// A power cut may take the last seconds of series; it never damages the file.
+const SCHEMA: Schema = Schema {
+    tables: TABLES,
+    version: 1,
+    settings: "
+        PRAGMA page_size = 8192;
+        PRAGMA auto_vacuum = INCREMENTAL;
+        PRAGMA synchronous = NORMAL;
+        PRAGMA cache_size = -4096;
+        PRAGMA journal_size_limit = 33554432;
+    ",
+};
 
 const TABLES: &str = "
     CREATE TABLE owners (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL, seen INTEGER NOT NULL, UNIQUE (kind, name));
@@ -61,47 +71,12 @@ pub(super) const fn place(time: i64, owner: u32) -> i64 {
 
 /// Opens the file for the one who writes it; makes it where there is none.
 pub(super) fn writable(path: &Path) -> Result<Connection, SeriesError> {
-    let open = || -> rusqlite::Result<Connection> {
-        let mut connection = Connection::open(path)?;
-        connection.busy_timeout(Duration::from_secs(10))?;
-        if version(&connection)? == 0 {
-            connection.pragma_update(None, "page_size", 8192)?;
-            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        }
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        // A power cut may take the last seconds of series; it never damages the file.
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.pragma_update(None, "cache_size", -4096)?;
-        connection.pragma_update(None, "journal_size_limit", 32 << 20)?;
-        let transaction = connection.transaction()?;
-        if version(&transaction)? == 0 {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        transaction.commit()?;
-        Ok(connection)
-    };
-    let connection = open().map_err(|e| unreachable(path, &e))?;
-    match version(&connection) {
-        Ok(VERSION) => Ok(connection),
-        Ok(other) => Err(SeriesError::Unreachable(format!(
-            "{} is of version {other}, this program knows {VERSION}; move the file away to begin anew",
-            path.display()
-        ))),
-        Err(e) => Err(unreachable(path, &e)),
-    }
+    sqlite::writable(path, &SCHEMA).map_err(|e| SeriesError::Unreachable(format!("{}: {e}", path.display())))
 }
 
 /// Opens the file for one who reads.
 pub(super) fn readable(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
-    connection.pragma_update(None, "cache_size", -2048)?;
-    Ok(connection)
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    sqlite::readable(path, 2048)
 }
 
 pub(super) fn unreachable(path: &Path, error: &rusqlite::Error) -> SeriesError {

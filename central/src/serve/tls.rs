@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -14,7 +14,8 @@ pub(super) fn read(files: &Tls) -> Result<RustlsConfig> {
     let (certificate, key) = (&files.certificate, &files.key);
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("tls.certificate = {}: no certificates in PEM form", certificate.display()))?;
+        .with_context(|| format!("tls.certificate = {} is no PEM file that can be read", certificate.display()))?;
+    ensure!(!chain.is_empty(), "tls.certificate = {}: it has no certificate in PEM form", certificate.display());
     let key =
         PrivateKeyDer::from_pem_file(key).with_context(|| format!("tls.key = {}: no private key in PEM form", key.display()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

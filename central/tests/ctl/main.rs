@@ -3,6 +3,7 @@
 
 mod bed;
 mod openapi;
+mod place;
 mod tls;
 
 use std::fs;

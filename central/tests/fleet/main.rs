@@ -1,6 +1,7 @@
 //! Real agents and a real central: both binaries, real cgroups, and hosts that are network namespaces of their own where that matters.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp, reason = "a failed test is what is wanted")]
 
+mod advice;
 mod autonomy;
 mod bed;
 mod claims;

@@ -49,6 +49,11 @@ impl Process {
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 
+    /// Has it read its configuration again.
+    pub(crate) fn reread(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Holds it up, as a machine that is suspended.
     pub(crate) fn pause(&self) {
         self.signal(Signal::SIGSTOP);

@@ -28,11 +28,17 @@ fn agents_trust_a_private_authority_and_no_other() {
             fs::write(at("central.key"), own.serialize_pem()).unwrap();
         }
     }
-    let central = bed.central("[tls]\ncertificate = '{dir}/central.crt'\nkey = '{dir}/central.key'");
+    let mut central = bed.central("[tls]\ncertificate = '{dir}/central.crt'\nkey = '{dir}/central.key'");
     let ca = |file: &str| format!("ca = '{}'", at(file).display());
     let wary = bed.agent_of("wary", "host0", &central, &ca("other.pem"));
     until("it says why it is not linked", || wary.process.log().contains("does not answer: invalid peer certificate"));
     drop(wary);
+    let url = central.url.replace("https", "http");
+    central.url = url.clone();
+    let lost = bed.agent_of("lost", "host0", &central, "");
+    until("it says what is wrong", || lost.process.log().contains("if it speaks TLS, its address begins with https://"));
+    drop(lost);
+    central.url = url.replace("http", "https");
     let agent = bed.agent("host0", &central, &ca("ours.pem"));
     until("its orders are in force", || agent.container("cont0")["reason"] == json!("central's documents"));
     assert_eq!(container.cpu_quota().unwrap().read().unwrap().quota.amount(), None);

@@ -7,6 +7,7 @@ mod applications;
 mod away;
 mod bodies;
 mod containers;
+mod documented;
 mod hosts;
 mod lenient;
 mod limits;

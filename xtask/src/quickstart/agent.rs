@@ -1,28 +1,24 @@
 //! The agent of the quickstart: its configuration, its process, its REST interface.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A running agent; killed when this is dropped.
+use super::daemon::Daemon;
+
+/// A running agent; ended when this is dropped.
 pub(super) struct Agent {
     /// The program.
     pub(super) binary: PathBuf,
     /// Its `agent.toml`, which stays to be read.
     pub(super) config: PathBuf,
-    /// What it logged.
-    pub(super) log: PathBuf,
-    /// Where it answers.
-    pub(super) url: String,
-    child: Child,
+    /// Its process.
+    pub(super) daemon: Daemon,
 }
 
 /// A container as `/status` shows it, as far as is needed here.
@@ -129,14 +125,10 @@ impl Agent {
             fs::remove_dir_all(&state).with_context(|| state.display().to_string())?;
         }
         fs::write(&config, toml(dir, &address, pattern, central)).with_context(|| config.display().to_string())?;
-        let output = File::create(&log).with_context(|| log.display().to_string())?;
         let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(&config);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
-        // A process group of its own: Ctrl-C is for us, who end it in order.
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
-        Ok(Self { binary: binary.to_owned(), config, log, url: format!("http://{address}"), child })
+        let daemon = Daemon::start(&mut command, &log, &address)?;
+        Ok(Self { binary: binary.to_owned(), config, daemon })
     }
 
     /// Every container.
@@ -145,47 +137,19 @@ impl Agent {
         struct Status {
             containers: Vec<Container>,
         }
-        Ok(self.get::<Status>("/status")?.containers)
+        Ok(self.daemon.get::<Status>("/status")?.containers)
     }
 
     /// The decisions, oldest first.
     pub(super) fn decisions(&self) -> Result<Vec<Decision>> {
-        let mut decisions: Vec<Decision> = self.get("/decisions?limit=1000")?;
+        let mut decisions: Vec<Decision> = self.daemon.get("/decisions?limit=1000")?;
         decisions.reverse();
         Ok(decisions)
     }
 
-    fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let url = format!("{}{path}", self.url);
-        let mut answer = ureq::get(&url).call().with_context(|| format!("{url} (log: {})", self.log.display()))?;
-        answer.body_mut().read_json().with_context(|| url)
-    }
-
     /// Ends it in order: it puts back what it found.
-    pub(super) fn end(mut self) -> Result<()> {
-        self.terminate();
-        let status = self.child.wait()?;
-        ensure!(status.success(), "the agent ended with {status}; its log is {}", self.log.display());
-        Ok(())
-    }
-
-    fn terminate(&mut self) {
-        if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
-            // It may end just now: then there is nothing to do.
-            kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
-        }
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        self.terminate();
-        let deadline = Instant::now() + Duration::from_secs(3);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        self.child.kill().ok();
-        self.child.wait().ok();
+    pub(super) fn end(self) -> Result<()> {
+        self.daemon.end().context("the agent")
     }
 }
 

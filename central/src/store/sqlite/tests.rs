@@ -73,7 +73,7 @@ fn files_that_are_not_ours_are_refused() {
     drop(Sqlite::open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     let later = Sqlite::open(&path).unwrap_err().to_string();
-    assert!(later.contains("state.db has tables of version 7, and this program knows those up to 1"), "{later}");
+    assert!(later.contains("state.db: it is of version 7, and this program knows version 1"), "{later}");
     let other = directory.path().join("other.db");
     std::fs::write(&other, "this is no database, whatever its name says".repeat(100)).unwrap();
     let other = Sqlite::open(&other).unwrap_err().to_string();
