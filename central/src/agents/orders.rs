@@ -157,14 +157,19 @@ pub(super) async fn give(
     let until = Instant::now() + wait;
     loop {
         touched.borrow_and_update();
-        let orders = build(&central, &asked.host);
-        if orders.revision != asked.after {
-            return Ok(json(StatusCode::OK, &orders));
+        if let Some(answer) = newer(&central, &asked) {
+            return Ok(answer);
         }
         if !matches!(tokio::time::timeout_at(until, touched.changed()).await, Ok(Ok(()))) {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
+}
+
+/// Orders that the agent does not have yet. Apart, so that they are not kept while a host waits: most hosts do, most of the time.
+fn newer(central: &Central, asked: &Asked) -> Option<Response> {
+    let orders = build(central, &asked.host);
+    (orders.revision != asked.after).then(|| json(StatusCode::OK, &orders))
 }
 
 /// What orders took of documents when these changed last. Most changes are of what agents own in them, which is no news to any host:
