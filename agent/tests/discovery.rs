@@ -166,7 +166,7 @@ fn hundreds_that_come_and_go_at_once_leave_nothing_behind() {
     while !there.contains_key(&last) {
         match search.told.recv_timeout(PATIENCE).expect("the last was not told") {
             Discovered::Appeared(new) | Discovered::Changed(new) => {
-                assert_eq!(there.insert(new.cgroup_id, new.name.clone()), None)
+                assert_eq!(there.insert(new.cgroup_id, new.name.clone()), None);
             }
             Discovered::Gone { cgroup_id } => assert!(there.remove(&cgroup_id).is_some()),
         }

@@ -193,7 +193,9 @@ impl State {
         let mut wanted = Vec::new();
         for (resource, rule) in rule.resources.present().filter(|(_, rule)| rule.guard) {
             let (rule, note) = kubelet.map_or((*rule, None), |kubelet| kubelet.holds_under(resource, *rule));
-            note.into_iter().for_each(|note| entry.note(note));
+            if let Some(note) = note {
+                entry.note(note);
+            }
             match resource {
                 _ if !guardable.contains(&resource) => {
                     entry.note(format!("{resource}: not guarded: it is not in guardian.guardable"));

@@ -139,6 +139,7 @@ impl Meter {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Target {
     cgroup: Arc<Cgroup>,
     cpu_clock: Option<CpuClock>,
@@ -196,12 +197,11 @@ impl State {
 
     fn pass_on(&mut self, news: Discovered) {
         match news {
-            Discovered::Appeared(container) => self.appeared(container),
             Discovered::Changed(container) if self.targets.contains_key(&container.cgroup_id) => {
                 (self.tell)(News::Changed(container));
             }
-            // One that could not be opened: perhaps it can now.
-            Discovered::Changed(container) => self.appeared(container),
+            // Of one that could not be opened it is not known: perhaps it can be now.
+            Discovered::Appeared(container) | Discovered::Changed(container) => self.appeared(container),
             Discovered::Gone { cgroup_id } => self.gone(cgroup_id),
         }
     }

@@ -14,12 +14,11 @@ use super::{Engine, Identity, Labels};
 
 pub(super) fn ask(files: &mut Files, lxd: &[PathBuf], lxc: &[PathBuf], name: &str) -> Identity {
     let found = lxd.iter().map(|root| root.join("containers").join(name)).find(|dir| dir.symlink_metadata().is_ok());
-    let (engine, labels) = match found {
-        Some(dir) => (Engine::Lxd, labels(files, &dir.join("backup.yaml"), backup)),
-        None => {
-            let file = lxc.iter().map(|root| root.join(name).join("config")).find(|file| file.exists());
-            (Engine::Lxc, file.map(|file| labels(files, &file, config)).unwrap_or_default())
-        }
+    let (engine, labels) = if let Some(dir) = found {
+        (Engine::Lxd, labels(files, &dir.join("backup.yaml"), backup))
+    } else {
+        let file = lxc.iter().map(|root| root.join(name).join("config")).find(|file| file.exists());
+        (Engine::Lxc, file.map(|file| labels(files, &file, config)).unwrap_or_default())
     };
     Identity { engine: Some(engine), labels, ..Identity::default() }
 }

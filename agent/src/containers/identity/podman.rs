@@ -1,6 +1,6 @@
 //! Podman: its storage lists ids and names, also of those without an image (`--rootfs`), and is written at each rename.
 //!
-//! Labels are in Podman's database alone, whose format is its own affair and has changed (BoltDB, SQLite). Annotations
+//! Labels are in Podman's database alone, whose format is its own affair and changes. Annotations
 //! (`--annotation`, quadlet's `Annotation=`) are in the container's `config.json`: they are taken as its labels.
 
 use std::path::{Path, PathBuf};
