@@ -1,27 +1,24 @@
 #!/bin/sh
-# Runs a command where real engines are: their packages over this machine's /usr and /etc, all that they write on a tmpfs, their processes
-# and cgroups in namespaces of their own. Whatever becomes of it, nothing is left: the first process takes the others with it, and with the
-# last of them go the mounts; then the cgroups are removed.
+# Runs a command where real engines are: their packages laid over this machine's /usr and /etc, all that they write on a tmpfs, their
+# processes, network and cgroups in namespaces of their own. Nothing is left, whatever becomes of it: the first process takes the others with
+# it, with the last of them go the mounts, and then the cgroups are removed.
 #   engines.sh PACKAGES COMMAND..
 set -eu
 
-group=headroom-test-engines-$$
-hierarchies=$(awk '$(NF-2) ~ /^cgroup2?$/ || $9 ~ /^cgroup2?$/ { print $5 }' /proc/self/mountinfo)
+# type, place and options of each cgroup hierarchy
+hierarchies() {
+    awk '{ at = 7; while ($at != "-") at++ } $(at + 1) ~ /^cgroup2?$/ { print $(at + 1), $5, $(at + 3) }' /proc/self/mountinfo
+}
 
-if [ "${1:-}" = --inside ]; then
-    shift
-    packages=$1
-    shift
+if [ "$1" = --inside ]; then
+    packages=$2
+    shift 2
     mount --make-rprivate /
     mount -t proc proc /proc
-    # In a cgroup namespace a new mount shows what is ours alone.
-    awk '{ for (at = 7; $at != "-"; at++); if ($(at + 1) ~ /^cgroup2?$/) print $(at + 1), $5, $(at + 3) }' /proc/self/mountinfo |
-    while read -r kind place options; do
+    # What is mounted anew in a cgroup namespace shows what is below us alone.
+    hierarchies | while read -r kind place options; do
         umount "$place"
-        case $kind in
-            cgroup2) mount -t cgroup2 cgroup2 "$place" ;;
-            cgroup) mount -t cgroup -o "$(echo "$options" | sed 's/^rw,//')" cgroup "$place" ;;
-        esac
+        mount -t "$kind" -o "${options#rw,}" "$kind" "$place"
     done
     mount -t tmpfs tmpfs /mnt
     mkdir /mnt/etc /mnt/work
@@ -32,18 +29,26 @@ if [ "${1:-}" = --inside ]; then
     exec "$@"
 fi
 
-rest() {
-    for root in $hierarchies; do
-        [ ! -d "$root/$group" ] || find "$root/$group" -depth -type d -exec rmdir {} \; || true
+group=headroom-test-engines-$$
+remove() {
+    hierarchies | while read -r _ place _; do
+        [ ! -d "$place/$group" ] || find "$place/$group" -depth -type d -exec rmdir {} \;
     done
 }
-trap rest EXIT
-for root in $hierarchies; do
-    mkdir "$root/$group"
-    [ ! -e "$root/$group/cpuset.mems" ] || { cat "$root/cpuset.mems" > "$root/$group/cpuset.mems"; cat "$root/cpuset.cpus" > "$root/$group/cpuset.cpus"; }
+trap remove EXIT
+trap 'exit 130' INT TERM HUP
+hierarchies | while read -r _ place _; do
+    mkdir "$place/$group"
+    for file in cpuset.cpus cpuset.mems; do
+        [ ! -e "$place/$file" ] || cat "$place/$file" > "$place/$group/$file"
+    done
 done
-(
-    # A subshell, so that the shell that is left can remove the groups.
-    for root in $hierarchies; do sh -c 'echo $PPID' > "$root/$group/cgroup.procs"; done
-    exec unshare --mount --pid --fork --kill-child --cgroup --net --uts --ipc "$0" --inside "$@"
-)
+# In a shell of its own: the one that is left has to be outside to remove the groups.
+sh -euc '
+    group=$1 self=$2
+    shift 2
+    while read -r _ place _; do echo $$ > "$place/$group/cgroup.procs"; done
+    exec unshare --mount --pid --fork --kill-child --cgroup --net --uts --ipc "$self" --inside "$@" < /dev/null
+' sh "$group" "$0" "$@" <<MOUNTS
+$(hierarchies)
+MOUNTS
