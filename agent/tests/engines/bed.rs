@@ -62,11 +62,11 @@ impl Bed {
         }
     }
 
-    /// Starts an agent with these settings, which looks around twice a second.
+    /// Starts an agent with these settings, which looks around twice a second, and leaves first limits as they are.
     pub(crate) fn agent(&self, settings: &str) -> Agent {
         let dir = self.dir.path().display();
         let own = format!(
-            "agent.state_dir = '{dir}/state'\ndiscovery.rescan = '500ms'\napi.listen = 'off'\napi.socket = '{dir}/agent.sock'\n"
+            "agent.state_dir = '{dir}/state'\nguardian.active = false\ndiscovery.rescan = '500ms'\napi.listen = 'off'\napi.socket = '{dir}/agent.sock'\n"
         );
         fs::write(self.dir.path().join("agent.toml"), own + settings).unwrap();
         Agent::start(Command::new(BINARY), self.dir.path())

@@ -60,7 +60,7 @@ impl Guarded {
     fn is_removed(self) {
         sh(self.section.commands.last().unwrap());
         let none = |agent: &Agent| agent.status()["containers"] == json!([]);
-        self.agent.until("it is gone", none);
+        self.agent.until(&format!("it is gone: {}", self.path), none);
         self.agent.until("its record is gone", |_| self.bed.records().is_empty());
     }
 }
@@ -92,6 +92,7 @@ fn docker_elsewhere() {
     let mut bed = Bed::new();
     let root = bed.dir.path().join("docker");
     let state = bed.dir.path().join("docker-state");
+    drop(fs::remove_file("/etc/docker/daemon.json"));
     let text = |path: &std::path::Path| path.display().to_string();
     let arguments = [
         "--data-root",

@@ -32,11 +32,16 @@ fi
 group=headroom-test-engines-$$
 remove() {
     hierarchies | while read -r _ place _; do
-        [ ! -d "$place/$group" ] || find "$place/$group" -depth -type d -exec rmdir {} \;
+        # What was killed just now may take a moment to be gone.
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
+            [ -d "$place/$group" ] || break
+            find "$place/$group" -depth -type d -exec rmdir {} \; || sleep 0.2
+        done
     done
 }
+child=
 trap remove EXIT
-trap 'exit 130' INT TERM HUP
+trap '[ -z "$child" ] || kill -KILL "$child"' INT TERM HUP
 hierarchies | while read -r _ place _; do
     mkdir "$place/$group"
     for file in cpuset.cpus cpuset.mems; do
@@ -49,6 +54,12 @@ sh -euc '
     shift 2
     while read -r _ place _; do echo $$ > "$place/$group/cgroup.procs"; done
     exec unshare --mount --pid --fork --kill-child --cgroup --net --uts --ipc "$self" --inside "$@" < /dev/null
-' sh "$group" "$0" "$@" <<MOUNTS
+' sh "$group" "$0" "$@" <<MOUNTS &
 $(hierarchies)
 MOUNTS
+child=$!
+code=0
+wait "$child" || code=$?
+# A signal ends the first wait alone.
+wait "$child" 2> /dev/null || true
+exit "$code"
