@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::agent::{Agent, BINARY};
 
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// A directory, and the daemons that run for the test: they end with it.
 pub(crate) struct Bed {

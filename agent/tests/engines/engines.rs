@@ -57,7 +57,7 @@ impl Guarded {
     }
 
     /// Runs the last commands, after which nothing is left.
-    fn is_removed(self) {
+    fn goes_away(self) {
         sh(self.section.commands.last().unwrap());
         let none = |agent: &Agent| agent.status()["containers"] == json!([]);
         self.agent.until(&format!("it is gone: {}", self.path), none);
@@ -83,7 +83,7 @@ fn docker() {
     guarded.agent.until("the other one is found", |agent| agent.container("web")["guard"] == "off");
     assert_eq!(guarded.agent.container("web")["container"]["application"], Value::Null);
     sh("docker rm -f web");
-    guarded.is_removed();
+    guarded.goes_away();
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn podman() {
     sh(&format!("podman import {} busybox", image.display()));
     let guarded = Guarded::start(bed, "Podman", "podman", "web");
     guarded.is_renamed("web", "shop-web");
-    guarded.is_removed();
+    guarded.goes_away();
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn lxc() {
     guarded.agent.until_guarded("shop-web");
     guarded.agent.until("the old one is gone", |agent| agent.container("web") == Value::Null);
     assert_eq!(guarded.agent.container("shop-web")["container"]["application"], "shop");
-    guarded.is_removed();
+    guarded.goes_away();
 }
 
 #[test]
@@ -180,5 +180,5 @@ profiles: [{name: default, devices: {root: {type: disk, path: /, pool: default}}
     let application = |agent: &Agent| agent.container("team_web")["container"]["application"] == "store";
     guarded.agent.until("the new label is seen", application);
     assert_eq!((quota(&guarded.path), guarded.bed.records().len()), (Some(100.0), 1));
-    guarded.is_removed();
+    guarded.goes_away();
 }
