@@ -1,11 +1,11 @@
-//! A node as the kubelet leaves it: real cgroups at its paths, and its log files. No kubelet runs here.
+//! A node as the kubelet leaves it: real cgroups at its paths, containers that a real containerd runs there, and log files. No kubelet runs here.
 
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, quota, set_quota};
+use crate::bed::{Bed, quota, set_quota, sh};
 use crate::docs::section;
 
 const UID: &str = "0a1b2c3d-0123-4567-89ab-0123456789ab";
@@ -52,6 +52,11 @@ fn logs(id: &str) {
     fs::write(format!("/var/log/containers/web-5d4f_shop_app-{id}.log"), "").unwrap();
 }
 
+fn forget_logs() {
+    fs::remove_dir_all("/var/log/containers").unwrap();
+    fs::remove_dir_all("/var/log/pods").unwrap();
+}
+
 #[test]
 #[ignore = "cargo xtask test runs it where the engines are"]
 fn a_pods_container_has_its_name_and_stays_under_the_pods_limit() {
@@ -77,8 +82,7 @@ fn a_pods_container_has_its_name_and_stays_under_the_pods_limit() {
     // The pod is resized.
     set_quota(pod.cpu().parent().unwrap(), 180_000);
     agent.until("the pod's new limit counts", |agent| agent.container(name)["resources"]["cpu"]["max"] == 180.0);
-    fs::remove_dir_all("/var/log/containers").unwrap();
-    fs::remove_dir_all("/var/log/pods").unwrap();
+    forget_logs();
 }
 
 #[test]
@@ -100,6 +104,39 @@ fn a_pod_of_the_static_cpu_policy_is_left_alone() {
     assert_eq!(agent.container(name)["resources"]["cpu"]["guard"], false);
     assert_eq!(quota(&format!("kubepods/pod{UID}/{id}")), Some(100.0), "it was not touched");
     assert!(agent.decisions(name).is_empty());
-    fs::remove_dir_all("/var/log/containers").unwrap();
-    fs::remove_dir_all("/var/log/pods").unwrap();
+    forget_logs();
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn containerd_tells_a_pods_annotations() {
+    let mut bed = Bed::new();
+    bed.image("", &[]);
+    let root = bed.dir.path().join("image");
+    bed.daemon("containerd", &[], "ctr version");
+    let id = "00112233445566778899aabbccddeeff".repeat(2);
+    let path = format!("kubepods/besteffort/pod{UID}/{id}");
+    let begin = |namespace: &str, options: &str, id: &str| {
+        sh(&format!("ctr -n {namespace} run -d --rootfs {options} {} {id} /bin/sleep 3600", root.display()));
+    };
+    begin("k8s.io", &format!("--cgroup /{path} --annotation headroom.application=shop"), &id);
+    begin("default", "", "nightly-1");
+    logs(&id);
+
+    let settings = section("Kubernetes").settings + "[[discovery.pattern]]\npath = '^default/(?<name>[^/]+)$'\n";
+    let agent = bed.agent(&settings);
+    let name = "shop_web-5d4f_app";
+    agent.until_guarded(name);
+    assert_eq!(agent.container(name)["container"]["application"], "shop");
+    assert_eq!(quota(&path), Some(200.0));
+    assert_eq!(agent.container("nightly-1")["container"]["engine"], "custom");
+
+    for (namespace, id) in [("k8s.io", id.as_str()), ("default", "nightly-1")] {
+        sh(&format!("ctr -n {namespace} tasks kill --signal SIGKILL {id}"));
+        sh(&format!("until ctr -n {namespace} tasks delete {id}; do sleep 0.1; done; ctr -n {namespace} containers delete {id}"));
+    }
+    agent.until("both are gone", |agent| agent.status()["containers"] == json!([]));
+    forget_logs();
+    // The kubelet removes the pod's own group.
+    drop(Pod::new("besteffort/", &id));
 }
