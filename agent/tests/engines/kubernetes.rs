@@ -1,7 +1,7 @@
 //! A node as the kubelet leaves it: real cgroups at its paths, containers that a real containerd runs there, and log files. No kubelet runs here.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -22,6 +22,9 @@ impl Pod {
         let dirs: Vec<_> = cgroups.map(|mount| PathBuf::from(mount[1]).join(path.trim_start_matches('/'))).collect();
         for dir in &dirs {
             fs::create_dir_all(dir).unwrap();
+            let mut above: Vec<_> = dir.ancestors().skip(1).filter(|dir| dir.join("cgroup.controllers").exists()).collect();
+            above.reverse();
+            above.into_iter().for_each(enable);
         }
         Self(dirs)
     }
@@ -43,6 +46,13 @@ impl Drop for Pod {
                 drop(fs::remove_dir(above));
             }
         }
+    }
+}
+
+/// Lets the groups below one of the v2 tree have all the controllers that it has.
+fn enable(dir: &Path) {
+    for controller in fs::read_to_string(dir.join("cgroup.controllers")).unwrap().split_whitespace() {
+        fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
     }
 }
 

@@ -10,6 +10,11 @@ hierarchies() {
     awk '{ at = 7; while ($at != "-") at++ } $(at + 1) ~ /^cgroup2?$/ { print $(at + 1), $5, $(at + 3) }' /proc/self/mountinfo
 }
 
+# Lets the groups below this one of the v2 tree have every controller that it has; where v1 has them all, there are none.
+enable() {
+    for controller in $(cat "$1/cgroup.controllers"); do echo "+$controller" > "$1/cgroup.subtree_control" || return 1; done
+}
+
 if [ "$1" = --inside ]; then
     packages=$2
     shift 2
@@ -20,6 +25,13 @@ if [ "$1" = --inside ]; then
         umount "$place"
         mount -t "$kind" -o "${options#rw,}" "$kind" "$place"
     done
+    # Of v2's groups only those without processes of their own have others below; who started us is told by `init` to go, too.
+    unified=$(hierarchies | awk '$1 == "cgroup2" { print $2 }')
+    if [ -n "$unified" ]; then
+        mkdir "$unified/init"
+        echo $$ > "$unified/init/cgroup.procs"
+        until enable "$unified" 2> /dev/null; do sleep 0.05; done
+    fi
     mount -t tmpfs tmpfs /mnt
     mkdir /mnt/etc /mnt/work
     mount -t overlay overlay -o "lowerdir=$packages/usr:/usr" /usr
@@ -42,10 +54,11 @@ remove() {
 child=
 trap remove EXIT
 trap '[ -z "$child" ] || kill -KILL "$child"' INT TERM HUP
-hierarchies | while read -r _ place _; do
+hierarchies | while read -r kind place _; do
+    [ "$kind" = cgroup ] || enable "$place"
     mkdir "$place/$group"
     for file in cpuset.cpus cpuset.mems; do
-        [ ! -e "$place/$file" ] || cat "$place/$file" > "$place/$group/$file"
+        [ "$kind" = cgroup2 ] || [ ! -e "$place/$file" ] || cat "$place/$file" > "$place/$group/$file"
     done
 done
 # In a shell of its own: the one that is left has to be outside to remove the groups.
@@ -58,6 +71,11 @@ sh -euc '
 $(hierarchies)
 MOUNTS
 child=$!
+unified=$(hierarchies | awk '$1 == "cgroup2" { print $2 }')
+if [ -n "$unified" ]; then
+    until [ -d "$unified/$group/init" ] || ! kill -0 "$child" 2> /dev/null; do sleep 0.05; done
+    echo "$child" > "$unified/cgroup.procs" || true
+fi
 code=0
 wait "$child" || code=$?
 # A signal ends the first wait alone.
