@@ -141,6 +141,22 @@ pub struct Cgroup {
     dirs: Vec<OnceLock<Arc<Dir>>>,
 }
 
+/// The limits of the cgroups above one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LimitsAbove {
+    /// In shares.
+    pub cpu: Limit,
+    /// In MiB.
+    pub memory: Limit,
+}
+
+impl Default for LimitsAbove {
+    /// None.
+    fn default() -> Self {
+        Self { cpu: Limit::Unlimited, memory: Limit::Unlimited }
+    }
+}
+
 impl Cgroup {
     fn open(hierarchies: Hierarchies, path: &CgroupPath) -> Result<Self> {
         let gone = || CgroupError::Gone { path: path.clone() };
@@ -187,6 +203,12 @@ impl Cgroup {
     pub fn effective_cpu_limit(&self) -> Result<Limit> {
         let cpus = self.effective_cpus()?;
         Ok(cpu::least_quota(&self.cpu)?.min(Limit::At(100.0 * cpus.len() as f64)))
+    }
+
+    /// The least of the limits of the cgroups above it: no raise of its own gets past these.
+    pub fn limits_above(&self) -> Result<LimitsAbove> {
+        let memory = optional(memory::least_above(self))?.unwrap_or(Limit::Unlimited);
+        Ok(LimitsAbove { cpu: cpu::least_quota_above(&self.cpu)?, memory })
     }
 
     /// Which CPUs it was given, and which it can run on.

@@ -74,6 +74,7 @@ impl Config {
             ("discovery.engines", hold(&mut discovery.engines, &running.discovery.engines)),
             ("[[discovery.pattern]]", other_patterns),
             ("discovery.rescan", hold(&mut discovery.rescan, &running.discovery.rescan)),
+            ("[discovery.roots]", hold(&mut discovery.roots, &running.discovery.roots)),
             ("api.listen", hold(&mut self.api.listen, &running.api.listen)),
             ("api.socket", hold(&mut self.api.socket, &running.api.socket)),
             ("[api.tls]", hold(&mut self.api.tls, &running.api.tls)),
@@ -224,12 +225,14 @@ pub struct Sampler {
 /// `[discovery]`
 #[derive(Clone, Debug)]
 pub struct Discovery {
-    /// The engines that are looked for: lxc, docker, podman, systemd.
+    /// The engines that are looked for: lxc (with LXD), docker, podman, kubernetes, systemd.
     pub engines: Vec<crate::containers::Engine>,
     /// `[[discovery.pattern]]`: a regular expression on the cgroup's path; its group `name` is the container's name.
     pub patterns: Vec<regex::Regex>,
-    /// A full scan as a safety net beside the notifications.
+    /// A full scan as a safety net beside the notifications, and for names and labels that have changed.
     pub rescan: Duration,
+    /// `[discovery.roots]`: where the engines keep what they know of their containers.
+    pub roots: crate::containers::identity::Roots,
 }
 
 /// `[api]`
@@ -284,6 +287,8 @@ pub struct ContainerRule {
     pub engine: Option<crate::containers::Engine>,
     /// A glob on its cgroup path.
     pub path: Option<globset::Glob>,
+    /// A label that its engine has on it.
+    pub label: Option<LabelRule>,
     /// Whether to guard it.
     pub guard: GuardMode,
     /// The resources it is guarded for.
@@ -299,6 +304,15 @@ pub enum NameRule {
     Is(String),
     /// Those whose names match.
     Like(globset::Glob),
+}
+
+/// `key`, or `key=value` with a glob for the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelRule {
+    /// The label's key.
+    pub key: String,
+    /// What its value matches; `None`: whatever it is.
+    pub value: Option<globset::Glob>,
 }
 
 /// `[container.cpu]` and so on.

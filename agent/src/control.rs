@@ -5,6 +5,7 @@ mod apply;
 mod claim;
 mod entry;
 mod journal;
+mod kubelet;
 mod latency;
 mod pinned;
 mod publish;

@@ -140,6 +140,7 @@ impl Agent {
         let search = watch::Settings {
             engines: config.discovery.engines.clone(),
             patterns: config.discovery.patterns.clone(),
+            roots: config.discovery.roots.clone(),
             rescan: config.discovery.rescan,
         };
         let watcher =

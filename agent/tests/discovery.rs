@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
+use headroom_agent::containers::identity::Roots;
 use headroom_agent::containers::watch::{Settings, Watcher, spawn};
 use headroom_agent::containers::{Discovered, Engine};
 use regex::Regex;
@@ -80,7 +81,7 @@ fn search(root: &Path, engines: &[Engine], pattern: &str) -> Search {
     let woken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&woken);
     let patterns = vec![Regex::new(pattern).unwrap()];
-    let settings = Settings { engines: engines.to_vec(), patterns, rescan: Duration::from_hours(1) };
+    let settings = Settings { engines: engines.to_vec(), patterns, roots: Roots::default(), rescan: Duration::from_hours(1) };
     let wake = Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
     });
@@ -91,7 +92,7 @@ impl Search {
     /// The next thing told: `+name` or `-`, and the id.
     fn next(&self) -> (String, u64) {
         match self.told.recv_timeout(PATIENCE).expect("nothing was told") {
-            Discovered::Appeared(new) => (format!("+{}", new.name), new.cgroup_id),
+            Discovered::Appeared(new) | Discovered::Changed(new) => (format!("+{}", new.name), new.cgroup_id),
             Discovered::Gone { cgroup_id } => ("-".to_owned(), cgroup_id),
         }
     }
@@ -164,7 +165,9 @@ fn hundreds_that_come_and_go_at_once_leave_nothing_behind() {
     let mut there = HashMap::new();
     while !there.contains_key(&last) {
         match search.told.recv_timeout(PATIENCE).expect("the last was not told") {
-            Discovered::Appeared(new) => assert_eq!(there.insert(new.cgroup_id, new.name.clone()), None),
+            Discovered::Appeared(new) | Discovered::Changed(new) => {
+                assert_eq!(there.insert(new.cgroup_id, new.name.clone()), None);
+            }
             Discovered::Gone { cgroup_id } => assert!(there.remove(&cgroup_id).is_some()),
         }
     }
@@ -203,7 +206,8 @@ fn it_ends_when_nobody_listens() {
 
 #[test]
 fn a_root_that_is_not_there_is_an_error_at_the_start() {
-    let settings = Settings { engines: vec![Engine::Lxc], patterns: Vec::new(), rescan: Duration::from_secs(10) };
+    let settings =
+        Settings { engines: vec![Engine::Lxc], patterns: Vec::new(), roots: Roots::default(), rescan: Duration::from_secs(10) };
     let root = Path::new("/sys/fs/cgroup/no-such-controller");
     let error = spawn(root, settings, unbounded().0, Box::new(|| {})).unwrap_err();
     assert!(error.to_string().contains("/sys/fs/cgroup/no-such-controller"), "{error}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::unbounded;
 use headroom_agent::cgroup::Hierarchies;
+use headroom_agent::containers::identity::Roots;
 use headroom_agent::containers::watch::{Settings, spawn};
 use headroom_agent::containers::{Discovered, Engine};
 
@@ -68,7 +69,8 @@ fn an_lxc_container_is_found_when_it_starts_and_gone_when_it_stops() {
     }
     let root: PathBuf = Hierarchies::probe().unwrap().cpu_root().to_owned();
     let (out, told) = unbounded();
-    let settings = Settings { engines: vec![Engine::Lxc], patterns: Vec::new(), rescan: Duration::from_hours(1) };
+    let settings =
+        Settings { engines: vec![Engine::Lxc], patterns: Vec::new(), roots: Roots::default(), rescan: Duration::from_hours(1) };
     let watcher = spawn(Path::new(&root), settings, out, Box::new(|| {})).unwrap();
     let next = || told.recv_timeout(Duration::from_secs(30)).expect("nothing was told");
 

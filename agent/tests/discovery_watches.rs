@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crossbeam_channel::unbounded;
+use headroom_agent::containers::identity::Roots;
 use headroom_agent::containers::watch::{Settings, spawn};
 use headroom_agent::containers::{Discovered, Engine};
 
@@ -34,7 +35,8 @@ fn found_all_the_same(root: &Path, watches: usize) {
     for number in 0..6 {
         fs::create_dir(inside(number)).unwrap();
     }
-    let settings = Settings { engines: vec![Engine::Lxc], patterns: Vec::new(), rescan: Duration::from_hours(1) };
+    let settings =
+        Settings { engines: vec![Engine::Lxc], patterns: Vec::new(), roots: Roots::default(), rescan: Duration::from_hours(1) };
     let (out, told) = unbounded();
     let watcher = spawn(root, settings, out, Box::new(|| {})).unwrap();
     assert_eq!(told.try_iter().count(), 6);
@@ -42,7 +44,7 @@ fn found_all_the_same(root: &Path, watches: usize) {
     assert_eq!((stats.watches, stats.polled), (watches, 7 - watches), "{stats:?}");
 
     let next = || match told.recv_timeout(Duration::from_secs(20)).expect("nothing was told") {
-        Discovered::Appeared(new) => new.name.clone(),
+        Discovered::Appeared(new) | Discovered::Changed(new) => new.name.clone(),
         Discovered::Gone { .. } => "gone".to_owned(),
     };
     fs::create_dir(inside(6)).unwrap();

@@ -27,6 +27,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
 
+pub(crate) use self::members::put_in_application;
 use crate::answer::Answer;
 use crate::central::Central;
 
@@ -34,6 +35,11 @@ use crate::central::Central;
 const LONGEST_BODY: usize = 256 * 1024;
 
 type Reply = Result<Response, Answer>;
+
+/// Refuses what cannot be a structure's name.
+pub(crate) fn check_name(name: &str) -> Result<(), Answer> {
+    fields::check_name(name).and_then(|()| hosts::check_free_in_paths(name))
+}
 
 /// Every path of the Orchestrator API.
 pub fn router() -> Router<Central> {

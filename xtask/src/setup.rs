@@ -53,6 +53,10 @@ pub(crate) fn fetch(kernels: &[Kernel]) -> Result<()> {
         let release = vm::prepare(kernel).context("setting up VMs")?;
         eprintln!("ok  {:<8}kernel {} ({release}) for VMs, with qemu, is below target/vm", "vm", kernel.name());
     }
+    match vm::engines().context("fetching the engines")? {
+        Some(root) => eprintln!("ok  {:<8}Docker, Podman, LXC and LXD for the tests are in {}", "engines", root.display()),
+        None => eprintln!("--  {:<8}tests with real engines need Debian: `test` leaves them out", "engines"),
+    }
     Ok(())
 }
 

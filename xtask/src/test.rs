@@ -2,6 +2,7 @@
 
 mod binaries;
 mod dist;
+mod engines;
 mod guests;
 mod systemd;
 mod tally;
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     steps.push(timed("this machine", || binaries::run_here(&built))?);
     steps.push(timed("documentation examples", binaries::run_doc_tests)?);
     steps.push(timed("static programs in an empty root", dist::run)?);
+    steps.push(timed("engines, with the agent beside them", || engines::run(&built))?);
     for (kernel, cgroup) in guests {
         let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
         steps.push(timed(&name, || guests::run(kernel, cgroup, &built))?);

@@ -53,6 +53,11 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
+/// The packages of engines that tests start, fetched where they are not there yet; none where this is no Debian.
+pub(crate) fn engines() -> Result<Option<std::path::PathBuf>> {
+    assets::engines(&repo::root().join(HOME))
+}
+
 /// Runs `cargo xtask vm`. Exit codes: the command's own; 124 the time was up; 125 the guest did not work; 130 interrupted.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let guest = Guest {

@@ -206,10 +206,14 @@ fn tightest_above(dir: &Dir) -> Result<Option<(super::CgroupPath, f64)>> {
     Ok(tightest)
 }
 
+/// The least of the quotas above `dir`, in shares.
+pub(super) fn least_quota_above(dir: &Dir) -> Result<Limit> {
+    Ok(tightest_above(dir)?.map_or(Limit::Unlimited, |(_, shares)| Limit::At(shares)))
+}
+
 /// The least of the quotas of `dir` and all above it, in shares.
 pub(super) fn least_quota(dir: &Dir) -> Result<Limit> {
-    let above = tightest_above(dir)?.map_or(Limit::Unlimited, |(_, shares)| Limit::At(shares));
-    Ok(quota_of(dir)?.min(above))
+    Ok(quota_of(dir)?.min(least_quota_above(dir)?))
 }
 
 /// The quota of `dir`, in shares; where the controller is not enabled there is none.

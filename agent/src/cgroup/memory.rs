@@ -91,6 +91,19 @@ pub(super) fn read(cgroup: &Cgroup) -> Result<MemoryReading> {
     Ok(reading)
 }
 
+/// The least of the hard limits above a cgroup, in MiB.
+pub(super) fn least_above(cgroup: &Cgroup) -> Result<Limit> {
+    let mut least = Limit::Unlimited;
+    let mut above = cgroup.dir(Controller::Memory)?.parent()?;
+    while let Some(dir) = above {
+        let file = if dir.version() == Version::V1 { MAX_V1 } else { MAX_V2 };
+        // The root has none on v2.
+        least = least.min(optional(limit(&dir, file))?.unwrap_or(Limit::Unlimited));
+        above = dir.parent()?;
+    }
+    Ok(least)
+}
+
 /// What to write for `limit`.
 pub(super) fn spelled(dir: &Dir, limit: Limit) -> Result<String> {
     let Limit::At(mib) = limit else {

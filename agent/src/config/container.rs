@@ -4,7 +4,7 @@ use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::resource::{PerResource, Resource};
 use toml::de::DeValue;
 
-use super::kinds::{boolean, glob, name, one_of, within};
+use super::kinds::{boolean, glob, label, name, one_of, within};
 use super::reader::Section;
 use super::sections::engine;
 use super::{ContainerRule, Profile, ResourceRule};
@@ -25,13 +25,15 @@ pub(super) fn container(section: Section<'_>, profile: Profile) -> ContainerRule
         name: section.maybe("name", name),
         engine: section.maybe("engine", engine),
         path: section.maybe("path", glob),
+        label: section.maybe("label", label),
         guard: section.or("guard", GuardMode::Off, guard),
         resources: PerResource::from_fn(|r| resource(section.section(r.key()), profile)),
         problems: Vec::new(),
     };
     // What is there but wrong has been told: what follows from that need not be.
-    if !["name", "engine", "path"].iter().any(|key| section.has(key)) {
-        section.wrong("name", "is missing: select by at least one of name, engine, path (name = \"*\" for all)".to_owned());
+    if !["name", "engine", "path", "label"].iter().any(|key| section.has(key)) {
+        section
+            .wrong("name", "is missing: select by at least one of name, engine, path, label (name = \"*\" for all)".to_owned());
     }
     if rule.guard != GuardMode::Off && !Resource::ALL.iter().any(|resource| section.has(resource.key())) {
         section.wrong(

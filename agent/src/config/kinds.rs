@@ -7,7 +7,7 @@ use std::time::Duration;
 use headroom_model::duration::seconds;
 use toml::de::DeValue;
 
-use super::NameRule;
+use super::{LabelRule, NameRule};
 
 /// true or false.
 pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
@@ -104,9 +104,37 @@ pub(super) fn name(value: &DeValue<'_>) -> Result<NameRule, String> {
     Ok(if is_name { NameRule::Is(glob.glob().to_owned()) } else { NameRule::Like(glob) })
 }
 
+/// A label's key, or the key, `=` and a glob on its value.
+pub(super) fn label(value: &DeValue<'_>) -> Result<LabelRule, String> {
+    let expected = "expected a label such as \"tier\" or \"tier=front*\"";
+    let text = text(value)?;
+    let (key, value) = text.split_once('=').map_or((text.as_str(), None), |(key, value)| (key, Some(value)));
+    if key.is_empty() {
+        return Err(expected.to_owned());
+    }
+    let glob = |value| globset::Glob::new(value).map_err(|e| format!("{expected}: {}", e.kind()));
+    Ok(LabelRule { key: key.to_owned(), value: value.map(glob).transpose()? })
+}
+
 /// A regular expression with a group called `name`.
 pub(super) fn naming_regex(value: &DeValue<'_>) -> Result<regex::Regex, String> {
     let regex = regex::Regex::new(&text(value)?).map_err(|e| format!("expected a regular expression: {e}"))?;
     let named = regex.capture_names().flatten().any(|group| group == "name");
     named.then_some(regex).ok_or_else(|| "expected a group (?<name>..) that gives the container's name".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_a_key_or_a_key_with_a_glob() {
+        let rule = |text: &str| label(&DeValue::String(text.into()));
+        assert_eq!(rule("tier"), Ok(LabelRule { key: "tier".into(), value: None }));
+        let front = globset::Glob::new("front*=x").unwrap();
+        assert_eq!(rule("tier=front*=x"), Ok(LabelRule { key: "tier".into(), value: Some(front) }));
+        for wrong in ["", "=front", "tier=[a"] {
+            assert!(rule(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

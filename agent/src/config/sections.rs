@@ -11,6 +11,7 @@ use super::kinds::{boolean, duration, glob, naming_regex, one_of, or_off, path, 
 use super::reader::Section;
 use super::{Agent, Api, Central, Discovery, Guardian, Host, OnDeath, OnForeignChange, Profile, Sampler, Scaler, Tls};
 use crate::containers::Engine;
+use crate::containers::identity::Roots;
 use crate::sampler::SourceKind;
 
 /// Where a restart finds what it needs.
@@ -30,8 +31,13 @@ const CORE_DISTRIBUTIONS: &[(&str, &str)] = &[
 ];
 
 /// The engines that discovery has patterns for.
-const ENGINES: &[(&str, Engine)] =
-    &[("lxc", Engine::Lxc), ("docker", Engine::Docker), ("podman", Engine::Podman), ("systemd", Engine::Systemd)];
+const ENGINES: &[(&str, Engine)] = &[
+    ("lxc", Engine::Lxc),
+    ("docker", Engine::Docker),
+    ("podman", Engine::Podman),
+    ("kubernetes", Engine::Kubernetes),
+    ("systemd", Engine::Systemd),
+];
 
 pub(super) fn host(section: Section<'_>) -> Host {
     let max = section.section("max");
@@ -127,7 +133,7 @@ pub(super) fn sampler(section: Section<'_>) -> Sampler {
 }
 
 pub(super) fn discovery(section: Section<'_>) -> Discovery {
-    let engines = vec![Engine::Lxc, Engine::Docker, Engine::Podman];
+    let engines = vec![Engine::Lxc, Engine::Docker, Engine::Podman, Engine::Kubernetes];
     let patterns = section.sections("pattern").into_iter().filter_map(|pattern| {
         let regex = pattern.need("path", "a regular expression on the cgroup's path, with a group (?<name>..)", naming_regex);
         pattern.close();
@@ -137,9 +143,25 @@ pub(super) fn discovery(section: Section<'_>) -> Discovery {
         patterns: patterns.collect(),
         engines: section.list("engines", engines, one_of(ENGINES)),
         rescan: section.or("rescan", 10 * SECOND, duration(100 * MS..=HOUR)),
+        roots: roots(section.section("roots")),
     };
     section.close();
     discovery
+}
+
+fn roots(section: Section<'_>) -> Roots {
+    let usual = Roots::default();
+    let roots = Roots {
+        docker: section.list("docker", usual.docker, path),
+        podman: section.list("podman", usual.podman, path),
+        lxc: section.list("lxc", usual.lxc, path),
+        lxd: section.list("lxd", usual.lxd, path),
+        kubernetes: section.list("kubernetes", usual.kubernetes, path),
+        containerd: section.list("containerd", usual.containerd, path),
+        crio: section.list("crio", usual.crio, path),
+    };
+    section.close();
+    roots
 }
 
 pub(super) fn api(section: Section<'_>) -> Api {
@@ -218,8 +240,10 @@ fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
 pub(super) fn engine(value: &DeValue<'_>) -> Result<Engine, String> {
     const ALL: &[(&str, Engine)] = &[
         ("lxc", Engine::Lxc),
+        ("lxd", Engine::Lxd),
         ("docker", Engine::Docker),
         ("podman", Engine::Podman),
+        ("kubernetes", Engine::Kubernetes),
         ("systemd", Engine::Systemd),
         ("custom", Engine::Custom),
     ];

@@ -20,7 +20,8 @@ fn of_rule(config: &Config, rule: &ContainerRule) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(engine) = rule.engine
         && engine != Engine::Custom
-        && !config.discovery.engines.contains(&engine)
+        // What is looked for as LXC's may turn out to be LXD's.
+        && !config.discovery.engines.contains(if engine == Engine::Lxd { &Engine::Lxc } else { &engine })
     {
         warnings.push(format!("selects engine {engine:?}, which discovery.engines does not look for"));
     }

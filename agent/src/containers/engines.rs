@@ -5,16 +5,18 @@
 //! | LXC, LXD | `lxc.payload.<name>`; before LXC 4 `lxc/<name>` at the root |
 //! | Docker | `docker/<64 hex>`, `docker-<64 hex>.scope` |
 //! | Podman | `libpod-<64 hex>` with or without `.scope`, `libpod-payload-<64 hex>` |
+//! | Kubernetes | below `kubepods`: `pod<uid>/<64 hex>`, `..-pod<uid>.slice/{cri-containerd-,crio-,docker-}<64 hex>.scope` |
 //! | systemd | `system.slice/../<unit>.service` |
 //!
 //! All but the last also count inside another container or a user's session: that is a container of its own, and its
 //! name is qualified by where it lies, so that nobody inside can take the name of a container of the host. What engines
 //! and init systems put *below* a container (`.lxc`, `init.scope`, `container`, units) is part of it, not another one.
-//! Pods of Kubernetes are not taken for Docker's: the kubelet owns their limits.
+//! The containers of a pod are Kubernetes', whatever engine made them.
 
 use regex::Regex;
 
 use super::Engine;
+use super::pod::{Pod, is_of_kubelet};
 use crate::cgroup::CgroupPath;
 
 /// The name group that every pattern of the user has.
@@ -71,12 +73,7 @@ impl Recogniser {
         let parts: Vec<&str> = path.as_str().split('/').collect();
         let (last, parents) = parts.split_last()?;
         let (engine, own) = self.by_pattern(path.as_str()).or_else(|| {
-            let found = if parents.first().is_some_and(|top| top.starts_with("kubepods")) {
-                None
-            } else {
-                by_engine(parents, last).or_else(|| by_unit(parents, last))
-            };
-            found.filter(|(engine, _)| self.engines.contains(engine))
+            by_engine(parents, last).or_else(|| by_unit(parents, last)).filter(|(engine, _)| self.engines.contains(engine))
         })?;
         Some(Recognised { engine, within: around(parents), own })
     }
@@ -106,6 +103,11 @@ fn by_engine(parents: &[&str], last: &str) -> Option<(Engine, Label)> {
     let named = |name: &str| (!name.is_empty()).then(|| (Engine::Lxc, Label::Name(name.to_owned())));
     let with_id = |engine: Engine, id: &str| is_id(id).then(|| (engine, Label::Id { engine, id: id.to_owned() }));
 
+    if is_of_kubelet(parents) {
+        let id = last.strip_suffix(".scope").unwrap_or(last);
+        let id = ["cri-containerd-", "crio-", "docker-"].iter().find_map(|runtime| id.strip_prefix(runtime)).unwrap_or(id);
+        return Pod::of(parents).and_then(|_| with_id(Engine::Kubernetes, id));
+    }
     if let Some(name) = last.strip_prefix("lxc.payload.") {
         return named(name);
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use globset::{Glob, GlobMatcher};
 
-use super::{Container, Engine};
-use crate::config::{ContainerRule, NameRule};
+use super::{Container, Engine, Labels};
+use crate::config::{ContainerRule, LabelRule, NameRule};
 
 /// The rules and the host's vetoes, ready to be held against containers.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,13 @@ struct Matcher {
     name: Option<NameMatcher>,
     engine: Option<Engine>,
     path: Option<GlobMatcher>,
+    label: Option<LabelMatcher>,
+}
+
+#[derive(Clone, Debug)]
+struct LabelMatcher {
+    key: String,
+    value: Option<GlobMatcher>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,14 +59,15 @@ impl Selector {
         let mut selector = Self { never_guard: never_guard.iter().map(Glob::compile_matcher).collect(), ..Self::default() };
         for (at, rule) in rules.into_iter().enumerate() {
             match rule {
-                ContainerRule { name: Some(NameRule::Is(name)), engine: None, path: None, .. } => {
+                ContainerRule { name: Some(NameRule::Is(name)), engine: None, path: None, label: None, .. } => {
                     selector.named.entry(name.clone()).or_insert(at);
                 }
-                ContainerRule { name: None, engine: None, path: None, .. } => {}
-                ContainerRule { name, engine, path, .. } => {
+                ContainerRule { name: None, engine: None, path: None, label: None, .. } => {}
+                ContainerRule { name, engine, path, label, .. } => {
                     let name = name.as_ref().map(NameMatcher::new);
                     let path = path.as_ref().map(Glob::compile_matcher);
-                    selector.matchers.push(Matcher { at, name, engine: *engine, path });
+                    let label = label.as_ref().map(LabelMatcher::new);
+                    selector.matchers.push(Matcher { at, name, engine: *engine, path, label });
                 }
             }
         }
@@ -68,7 +76,7 @@ impl Selector {
 
     /// What `container` gets.
     ///
-    /// A rule selects by all that it names of name, engine and path (without leading slash); one that names nothing
+    /// A rule selects by all that it names of name, engine, path (without leading slash) and label; one that names nothing
     /// selects nothing: whoever means every container writes `name = "*"`. `never_guard` is held against the name.
     pub fn select(&self, container: &Container) -> Selection {
         if let Some(veto) = self.never_guard.iter().find(|glob| glob.is_match(&container.name)) {
@@ -86,6 +94,18 @@ impl Matcher {
         self.name.as_ref().is_none_or(|name| name.is_match(&container.name))
             && self.engine.is_none_or(|engine| engine == container.engine)
             && self.path.as_ref().is_none_or(|glob| glob.is_match(container.path.as_str()))
+            && self.label.as_ref().is_none_or(|label| label.is_match(&container.labels))
+    }
+}
+
+impl LabelMatcher {
+    fn new(LabelRule { key, value }: &LabelRule) -> Self {
+        Self { key: key.clone(), value: value.as_ref().map(Glob::compile_matcher) }
+    }
+
+    fn is_match(&self, labels: &Labels) -> bool {
+        let found = labels.get(&self.key);
+        found.is_some_and(|found| self.value.as_ref().is_none_or(|value| value.is_match(found)))
     }
 }
 
@@ -125,12 +145,36 @@ mod tests {
             name => Some(NameRule::Is(name.to_owned())),
         };
         let (path, problems) = (glob(path), Vec::new());
-        ContainerRule { origin: String::new(), name, engine, path, guard: GuardMode::On, resources, problems }
+        ContainerRule { origin: String::new(), name, engine, path, label: None, guard: GuardMode::On, resources, problems }
     }
 
     fn container(name: &str, engine: Engine, path: &str) -> Container {
         let path = CgroupPath::new(path).unwrap();
-        Container { name: name.into(), engine, engine_id: None, path, cgroup_id: 1 }
+        let (application, labels, trouble) = (None, Labels::new(), None);
+        Container { name: name.into(), engine, engine_id: None, path, cgroup_id: 1, application, labels, trouble }
+    }
+
+    #[test]
+    fn a_label_selects_by_key_and_by_value() {
+        let by = |key: &str, value: &str| {
+            let label = Some(LabelRule { key: key.into(), value: glob(value) });
+            ContainerRule { label, ..rule("", None, "") }
+        };
+        let selector = Selector::new(&[by("tier", "front*"), by("shop", ""), by("tier", "b")], &[]);
+        let table: [(&[(&str, &str)], _); 5] = [
+            (&[("tier", "front1")], Selection::Rule(0)),
+            (&[("tier", "b")], Selection::Rule(2)),
+            (&[("tier", "x"), ("shop", "")], Selection::Rule(1)),
+            (&[("tier", "back")], Selection::None),
+            (&[], Selection::None),
+        ];
+        for (labels, expected) in table {
+            let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let container = Container { labels, ..container("web", Engine::Docker, "docker/1") };
+            assert_eq!(selector.select(&container), expected, "{container:?}");
+        }
+        let named = [ContainerRule { label: by("tier", "").label, ..rule("web", None, "") }];
+        assert_eq!(Selector::new(&named, &[]).select(&container("web", Engine::Docker, "docker/1")), Selection::None);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use regex::Regex;
 
 use self::scan::Scanner;
 use super::engines::Recogniser;
+use super::identity::{Asker, Roots};
 use super::{Discovered, Engine};
 use crate::cgroup::CgroupError;
 use crate::cgroup::tree::Tree;
@@ -43,7 +44,9 @@ pub struct Settings {
     pub engines: Vec<Engine>,
     /// Patterns of the user's own, each with a group `name`: see [`Recogniser::new`].
     pub patterns: Vec<Regex>,
-    /// How often everything is scanned, notifications or not.
+    /// Where the engines keep what they know of their containers.
+    pub roots: Roots,
+    /// How often everything is scanned, notifications or not, and the engines' files are looked at again.
     pub rescan: Duration,
 }
 
@@ -100,7 +103,7 @@ pub fn spawn(
 ) -> Result<Watcher, WatchError> {
     let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(io::Error::from)?);
     let recogniser = Recogniser::new(settings.engines, settings.patterns);
-    let mut scanner = Scanner::new(Tree::open(root)?, recogniser, out);
+    let mut scanner = Scanner::new(Tree::open(root)?, recogniser, Asker::new(settings.roots), out);
     let began = Instant::now();
     scanner.scan()?;
     wake();

@@ -12,6 +12,7 @@ use headroom_model::resource::Resource;
 
 use super::apply::Pending;
 use super::entry::{Entry, Phase};
+use super::kubelet::Kubelet;
 use super::state::State;
 use crate::cgroup::Version;
 use crate::config::{OnDeath, ResourceRule};
@@ -42,6 +43,9 @@ impl State {
     pub(super) fn decide_guard(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.notes.retain(|note| note.starts_with("CPU usage is not counted"));
+        if let Some(trouble) = entry.container.trouble.clone() {
+            entry.note(trouble);
+        }
         self.waiting.ids.remove(&id);
         let was_advised = entry.phase == Phase::Guarded && entry.guard() == GuardMode::Advise;
         let selection = self.selector.select(&entry.container);
@@ -174,18 +178,33 @@ impl State {
         }
     }
 
+    /// What the kubelet has settled for it.
+    pub(super) fn kubelet(&self, id: u64) -> Option<Kubelet> {
+        let entry = self.entries.get(&id)?;
+        Kubelet::of(&entry.container, &entry.last, self.host.online().len())
+    }
+
     /// The resources that the configuration wants guarded, and that can be.
     fn guarded_resources(&mut self, id: u64) -> Vec<(Resource, ResourceRule)> {
+        let kubelet = self.kubelet(id);
         let guardable = &self.config.guardian.guardable;
         let Some(entry) = self.entries.get_mut(&id) else { return Vec::new() };
         let Some(rule) = entry.rule.clone() else { return Vec::new() };
+        if let Some(why) = kubelet.and_then(Kubelet::refuses) {
+            entry.note(why);
+            return Vec::new();
+        }
         let mut wanted = Vec::new();
         for (resource, rule) in rule.resources.present().filter(|(_, rule)| rule.guard) {
+            let (rule, note) = kubelet.map_or((*rule, None), |kubelet| kubelet.holds_under(resource, *rule));
+            if let Some(note) = note {
+                entry.note(note);
+            }
             match resource {
                 _ if !guardable.contains(&resource) => {
                     entry.note(format!("{resource}: not guarded: it is not in guardian.guardable"));
                 }
-                Resource::Cpu | Resource::Mem => wanted.push((resource, *rule)),
+                Resource::Cpu | Resource::Mem => wanted.push((resource, rule)),
                 _ => entry.note(format!("{resource}: read and reported, not guarded, in this version")),
             }
         }

@@ -138,6 +138,18 @@ impl Entry {
         }
     }
 
+    /// Takes over the name that its engine has given it. What it used until now was used under the old one: what adds up begins anew.
+    pub(super) fn rename(&mut self) {
+        self.name = self.container.name.as_str().into();
+        self.subject = Subject::new(self.name.clone());
+        if self.phase == Phase::Guarded {
+            self.phase = Phase::Watched;
+        }
+        self.areas = PerResource::default();
+        self.began = self.last.clone();
+        self.shown = None;
+    }
+
     /// The kernel's accounting of its CPU time, where there is one.
     pub(super) fn accounting(&mut self) -> Option<&CpuClock> {
         if self.clock.is_none() {

@@ -172,7 +172,7 @@ impl Entry {
             applied: self.applied(resource),
             effective,
             min: bounds.map(|b| b.min),
-            max: bounds.map(|b| b.max),
+            max: bounds.map(|b| guarded.map_or(b.max, |g| g.bounds.max.min(b.max))),
             upper: thresholds.map(|t| t.upper),
             lower: thresholds.map(|t| t.lower),
             areas: self.areas[resource],

@@ -8,6 +8,7 @@ use super::state::State;
 use crate::cgroup::{CpuLimit, DiskReading};
 use crate::clock;
 use crate::config::OnForeignChange;
+use crate::containers::Engine;
 use crate::sampler::meter::Reading;
 use crate::sampler::{SourceKind, audit};
 
@@ -23,7 +24,13 @@ impl State {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let memory_ends = reading.memory.is_some() && reading.at_ns > entry.written_ns;
             let cpus_read = reading.cpusets.is_some() && reading.at_ns > entry.written_ns;
+            let of_pod = entry.container.engine == Engine::Kubernetes && (cpus_read || reading.above.is_some());
+            let before = of_pod.then(|| self.kubelet(id)).flatten();
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
             entry.take(reading, memory_ends);
+            if of_pod && self.kubelet(id) != before {
+                self.decide_guard(id);
+            }
             if cpus_read {
                 self.check_cores(id);
             }
@@ -198,6 +205,7 @@ impl Entry {
         last.cpu_time = reading.cpu_time.or(last.cpu_time);
         last.throttling = reading.throttling.or(last.throttling);
         last.effective_cpu = reading.effective_cpu.or(last.effective_cpu);
+        last.above = reading.above.or(last.above);
         last.cpusets = reading.cpusets.or(last.cpusets.take());
         last.disks = reading.disks.or(last.disks.take());
         last.net = reading.net.or(last.net.take());

@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
     use crate::cgroup::CgroupPath;
-    use crate::containers::Engine;
+    use crate::containers::{Engine, Labels};
 
     fn settings(text: &str) -> Settings {
         Settings::new(Config::parse(text, "agent.toml").unwrap(), RuleSet::compile(&Profile::Classic.rules()))
@@ -79,7 +79,17 @@ mod tests {
 
     fn container(name: &str) -> Container {
         let path = CgroupPath::new(&format!("lxc.payload.{name}")).unwrap();
-        Container { name: name.to_owned(), engine: Engine::Lxc, engine_id: None, path, cgroup_id: 1 }
+        let (application, labels, trouble) = (None, Labels::default(), None);
+        Container {
+            name: name.to_owned(),
+            engine: Engine::Lxc,
+            engine_id: None,
+            path,
+            cgroup_id: 1,
+            application,
+            labels,
+            trouble,
+        }
     }
 
     #[test]

@@ -227,6 +227,7 @@ impl State {
         }
         match command {
             Command::News(News::Appeared { container, cgroup, first }) => self.appeared(container, cgroup, first),
+            Command::News(News::Changed(container)) => self.changed(container),
             Command::News(News::Gone { cgroup_id }) => self.gone(cgroup_id),
             Command::News(News::Read(readings)) => self.read(readings),
             Command::Report(Report::Saved { cgroup_id, result }) => self.claimed(cgroup_id, result),
@@ -275,20 +276,40 @@ impl State {
         self.decide_guard(id);
     }
 
+    /// Its engine has renamed or labelled it: its limit and what was found before the first touch stay, and its rule is looked for anew.
+    fn changed(&mut self, container: Arc<crate::containers::Container>) {
+        let id = container.cgroup_id;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let old = entry.name.clone();
+        entry.container = container;
+        if entry.container.name != *old {
+            entry.rename();
+            let new = entry.name.clone();
+            self.forget_name(id, &old);
+            self.by_name.insert(new, id);
+        }
+        self.decide_guard(id);
+    }
+
+    /// Nothing is kept any more under a name that `id` had.
+    fn forget_name(&mut self, id: u64, name: &str) {
+        if self.by_name.get(name) == Some(&id) {
+            self.by_name.remove(name);
+            self.ledger.remove(name);
+            self.shadow.remove(name);
+            if let Some(cores) = &mut self.cores {
+                cores.remove(name);
+            }
+        }
+    }
+
     fn gone(&mut self, id: u64) {
         let Some(entry) = self.entries.remove(&id) else { return };
         if let Some(slot) = entry.slot {
             self.source.untrack(slot);
             self.by_slot.remove(&slot);
         }
-        if self.by_name.get(&entry.name) == Some(&id) {
-            self.by_name.remove(&entry.name);
-        }
-        self.ledger.remove(&entry.name);
-        self.shadow.remove(&entry.name);
-        if let Some(cores) = &mut self.cores {
-            cores.remove(&entry.name);
-        }
+        self.forget_name(id, &entry.name);
         self.waiting.remove(id);
         if entry.record.is_some() {
             self.writer.submit(crate::scaler::writer::Job::Forget { cgroup_id: id });

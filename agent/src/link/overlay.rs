@@ -85,7 +85,7 @@ fn container_rule(container: &Container, limits: Option<&Limits>, profile: Profi
     let problems = if container.guard { problems } else { Vec::new() };
     let origin = "central's documents".to_owned();
     let name = Some(NameRule::Is(container.name.clone()));
-    ContainerRule { origin, name, engine: None, path: None, guard, resources, problems }
+    ContainerRule { origin, name, engine: None, path: None, label: None, guard, resources, problems }
 }
 
 fn resource_rule(

@@ -77,9 +77,9 @@ fn container(container: &ContainerStatus, own: &Settings, boot_id: &str) -> Cont
     });
     ContainerReport {
         name: is.name.clone(),
-        engine: serde_json::json!(is.engine).as_str().map(str::to_owned).unwrap_or_default(),
+        engine: is.engine.name().to_owned(),
         incarnation: format!("{boot_id}/{}", is.cgroup_id),
-        application: None,
+        application: is.application.clone(),
         guard: match container.guard {
             GuardMode::Off => GuardState::Off,
             GuardMode::Advise => GuardState::Advise,

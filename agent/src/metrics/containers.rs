@@ -66,13 +66,14 @@ pub(super) fn render(page: &mut Exposition, containers: &[ContainerStatus]) {
 fn info(page: &mut Exposition, containers: &[ContainerStatus]) {
     let mut family = page.family("headroom_container_info", Kind::Gauge, "Every container that was found.");
     for status in containers {
-        let engine = format!("{:?}", status.container.engine).to_lowercase();
         let guard = match status.guard {
             GuardMode::Off => "off",
             GuardMode::Advise => "advise",
             GuardMode::On => "on",
         };
-        family.sample(&[("container", &status.container.name), ("engine", &engine), ("guard", guard)], 1.0);
+        let (name, engine) = (&status.container.name, status.container.engine.name());
+        let application = status.container.application.as_deref().unwrap_or_default();
+        family.sample(&[("container", name), ("engine", engine), ("guard", guard), ("application", application)], 1.0);
     }
 }
 

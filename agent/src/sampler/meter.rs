@@ -15,11 +15,11 @@ use headroom_model::limit::Limit;
 use tokio::sync::oneshot;
 
 use crate::cgroup::{
-    Cgroup, CpuClock, CpuLimit, CpuList, CpuSets, CpuTime, DiskReading, Hierarchies, MemoryReading, NetReading, ThrottleClock,
-    Throttling,
+    Cgroup, CpuClock, CpuLimit, CpuList, CpuSets, CpuTime, DiskReading, Hierarchies, LimitsAbove, MemoryReading, NetReading,
+    ThrottleClock, Throttling,
 };
 use crate::clock;
-use crate::containers::{Container, Discovered};
+use crate::containers::{Container, Discovered, Engine};
 
 /// How many ticks it takes until everyone has been read whole.
 const TURNS: u64 = 10;
@@ -44,6 +44,8 @@ pub struct Reading {
     pub cpu_limit: Option<CpuLimit>,
     /// The CPU limit that counts: its own, or a tighter one above, or its CPUs.
     pub effective_cpu: Option<Limit>,
+    /// The limits above it, of a pod's container: nobody else's are asked for.
+    pub above: Option<LimitsAbove>,
     /// cpuset, configured and effective.
     pub cpusets: Option<CpuSets>,
     /// Bytes read and written, and limits, by device.
@@ -64,6 +66,8 @@ pub enum News {
         /// Its first, whole reading.
         first: Box<Reading>,
     },
+    /// It is called or labelled otherwise now.
+    Changed(Arc<Container>),
     /// It is gone.
     Gone {
         /// Its cgroup's id.
@@ -135,10 +139,12 @@ impl Meter {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Target {
     cgroup: Arc<Cgroup>,
     cpu_clock: Option<CpuClock>,
     throttle_clock: Option<ThrottleClock>,
+    is_of_pod: bool,
     follow_cpu: bool,
     follow_mem: bool,
     /// Its CPU time as last read.
@@ -191,7 +197,11 @@ impl State {
 
     fn pass_on(&mut self, news: Discovered) {
         match news {
-            Discovered::Appeared(container) => self.appeared(container),
+            Discovered::Changed(container) if self.targets.contains_key(&container.cgroup_id) => {
+                (self.tell)(News::Changed(container));
+            }
+            // Of one that could not be opened it is not known: perhaps it can be now.
+            Discovered::Appeared(container) | Discovered::Changed(container) => self.appeared(container),
             Discovered::Gone { cgroup_id } => self.gone(cgroup_id),
         }
     }
@@ -211,6 +221,7 @@ impl State {
             cgroup: Arc::clone(&cgroup),
             cpu_clock: None,
             throttle_clock: None,
+            is_of_pod: container.engine == Engine::Kubernetes,
             follow_cpu: false,
             follow_mem: false,
             total_ns: None,
@@ -289,6 +300,7 @@ fn read(cgroup_id: u64, target: &mut Target, (cpu, mem, whole): (bool, bool, boo
         // The control thread reads those that it guards itself.
         cpu_limit: (whole && !target.follow_cpu).then(|| cgroup.cpu_limit().ok()).flatten(),
         effective_cpu: whole.then(|| cgroup.effective_cpu_limit().ok()).flatten(),
+        above: (whole && target.is_of_pod).then(|| cgroup.limits_above().ok()).flatten(),
         cpusets: whole.then(|| cpusets(cgroup)).flatten(),
         disks: whole.then(|| cgroup.disk().ok()).flatten(),
         net: whole.then(|| cgroup.net().ok()).flatten().flatten(),

@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::paint::{Paint, Tone, cut, fit, wrap};
 use super::view::{Container, Decision, Numbers, Standing, View};
+use crate::containers::Engine;
 use crate::status::GuardMode;
 
 /// No line is wider.
@@ -121,7 +122,8 @@ impl Page {
                 Standing::Advised => (Tone::Quiet, "advised"),
                 Standing::Refused | Standing::Off => (Tone::Caution, "not guarded, though asked for"),
             };
-            self.aside(tone, &format!("{verb} by {}", container.reason));
+            let application = container.identity.application.as_ref().map(|name| format!("application {name}; "));
+            self.aside(tone, &format!("{}{verb} by {}", application.unwrap_or_default(), container.reason));
             for note in &container.notes {
                 self.aside(Tone::Caution, note);
             }
@@ -186,6 +188,7 @@ impl Page {
         for container in containers {
             let usage = |resource| amount(container.resources.get(&resource).and_then(|numbers| numbers.usage));
             let why = container.notes.iter().fold(container.reason.clone(), |why, note| why + "; " + note);
+            let why = container.identity.application.iter().fold(why, |why, name| format!("application {name}; {why}"));
             let row = format!(
                 "{} {:7} {:>10} {:>10}  ",
                 fit(&container.identity.name, names),
@@ -209,8 +212,12 @@ fn name_width(containers: &[&Container], most: usize) -> usize {
     longest.clamp("NOT GUARDED".len(), most)
 }
 
-fn engine(container: &Container) -> String {
-    format!("{:?}", container.identity.engine).to_lowercase()
+fn engine(container: &Container) -> &'static str {
+    match container.identity.engine {
+        // Its column is as wide as the others' names.
+        Engine::Kubernetes => "k8s",
+        engine => engine.name(),
+    }
 }
 
 /// A container's guard holds for the resources that are guarded.

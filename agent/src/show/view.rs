@@ -70,6 +70,8 @@ pub(super) enum Standing {
 pub(super) struct Identity {
     pub(super) name: String,
     pub(super) engine: Engine,
+    #[serde(default)]
+    pub(super) application: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,5 +1,7 @@
 //! `status` against a real server.
 
+use std::sync::Arc;
+
 use headroom_agent::check::places::{Listening, Places};
 use headroom_agent::show::{StatusArgs, ask, table};
 use headroom_agent::status::GuardMode;
@@ -19,12 +21,13 @@ fn shown(colours: bool) -> String {
     advised.resources[Resource::Cpu].as_mut().unwrap().applied = Limit::At(400.0);
     advised.notes =
         vec!["memory is not guarded: the memory controller is not enabled for it, so its limit cannot be set or read".into()];
+    Arc::make_mut(&mut advised.container).application = Some("shop".into());
     let mut refused = cont0();
     rename(&mut refused, "büro-東京");
     refused.resources[Resource::Cpu].as_mut().unwrap().guard = false;
     refused.notes = vec!["cpu: not guarded: its min 50 is more than the 20 shares that are free now".into()];
     snapshot.containers.extend([advised, refused]);
-    server.control.snapshot.store(std::sync::Arc::new(snapshot));
+    server.control.snapshot.store(Arc::new(snapshot));
     table(&server.get("/status").body, colours).unwrap()
 }
 
@@ -43,6 +46,7 @@ fn the_table_says_what_is_guarded_and_why() {
     has("    not guarded, though asked for by [[container]] in agent.toml:3");
     has("    cpu: not guarded: its min 50 is more than");
     has("    guarded by [[container]] in agent.toml:3");
+    has("    application shop; advised by [[container]] in agent.toml:3");
     has("    memory is not guarded: the memory controller is not enabled for it");
     has("no [[container]] selects it");
     has("none");

@@ -13,7 +13,7 @@ use headroom_agent::api::command::{Busy, Change, ContainerWrite, ControlHandle, 
 use headroom_agent::api::{ApiState, DecisionLog, Doors, Listeners};
 use headroom_agent::cgroup::{CgroupPath, Mode, Throttling};
 use headroom_agent::config::{Api, Config};
-use headroom_agent::containers::{Container, Engine};
+use headroom_agent::containers::{Container, Engine, Labels};
 use headroom_agent::sampler::{SourceHealth, SourceKind};
 use headroom_agent::status::{
     Areas, ContainerStatus, Counters, Decision, DiskDevice, GuardMode, HostStatus, Latency, NetDevice, ResourceStatus, Snapshot,
@@ -110,7 +110,16 @@ pub(crate) fn bare() -> ContainerStatus {
 
 fn container(name: &str, engine: Engine, path: &str, cgroup_id: u64) -> Arc<Container> {
     let path = CgroupPath::new(path).unwrap();
-    Arc::new(Container { name: name.to_owned(), engine, engine_id: None, path, cgroup_id })
+    Arc::new(Container {
+        name: name.to_owned(),
+        engine,
+        engine_id: None,
+        path,
+        cgroup_id,
+        application: None,
+        labels: Labels::new(),
+        trouble: None,
+    })
 }
 
 pub(crate) fn rename(status: &mut ContainerStatus, name: &str) {

@@ -1,5 +1,7 @@
 //! Documents for what agents discover: hosts and containers that central has none of yet.
 
+mod application;
+
 use std::sync::Arc;
 
 use headroom_model::documents::limits::{Limits, ResourceLimits};
@@ -60,6 +62,8 @@ async fn container_documents(
         };
         documents.edit(Database::Structures, name, moved).await?;
     } else {
+        // First, so that a report which has to come again finds it still to be done.
+        application::join(central, container).await?;
         created(documents.create(Database::Structures, name, container_document(host, status, container)).await)?;
     }
     if !documents.has(Database::Limits, name) {

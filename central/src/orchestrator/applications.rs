@@ -6,7 +6,7 @@ use super::Reply;
 use super::ask::{Asker, At, Fields, NoBody};
 use super::containers::{amounts, boundaries, remove_limits};
 use super::fields::Part;
-use super::hosts::check_new;
+use super::hosts::{check_new, put};
 use super::members;
 use crate::answer::Answer;
 use crate::store::{Body, Database};
@@ -16,15 +16,25 @@ const TEXTS: [&str; 6] = ["install_script", "install_files", "runtime_files", "o
 
 /// `PUT /structure/apps/{name}`
 pub(super) async fn subscribe(asker: Asker, At(name): At<String>, Fields(fields): Fields) -> Reply {
-    let (application, limits) = application(&name, &Part::whole(&fields))?;
+    let (mut application, limits) = application(&name, &Part::whole(&fields))?;
     let documents = &asker.central.documents;
     let _turn = documents.one_at_a_time().await;
     check_new(documents, &name)?;
     // Limits that something left behind are not its own.
     remove_limits(documents, &name).await?;
-    documents.create(Database::Structures, &name, application).await?;
+    let discovered = documents.body(Database::Structures, &name);
+    if let Some(body) = &discovered {
+        if !is_application(body) {
+            return Err(Answer::exists(format!("there is a structure {name:?} already")));
+        }
+        // The containers whose labels name it stay its own.
+        application.remove("containers");
+    }
+    put(documents, Database::Structures, &name, application).await?;
     if let Err(answer) = documents.create(Database::Limits, &name, limits).await {
-        documents.remove(Database::Structures, &name).await?;
+        if discovered.is_none() {
+            documents.remove(Database::Structures, &name).await?;
+        }
         return Err(answer);
     }
     Ok(asker.did_to(&name, "application subscribed".to_owned()))

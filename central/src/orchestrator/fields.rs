@@ -155,7 +155,7 @@ impl<'a> Part<'a> {
 }
 
 /// A new name. Most texts will do; these would be of no use to anybody.
-fn check_name(name: &str) -> Result<(), Answer> {
+pub(super) fn check_name(name: &str) -> Result<(), Answer> {
     let expected = format!("expected 1 to {LONGEST_NAME} bytes without control characters");
     if name.trim().is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
         return Err(Answer::bad(format!("{name:?} is no name; {expected}")));

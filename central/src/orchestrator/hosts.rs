@@ -104,15 +104,20 @@ pub(super) fn check_reported(central: &Central, name: &str) -> Result<(), Answer
 
 /// Refuses a structure that is there already, unless it was only discovered.
 pub(super) fn check_new(documents: &Documents, name: &str) -> Result<(), Answer> {
-    /// Paths have these where names of structures stand.
-    const TAKEN: [&str; 3] = ["host", "container", "apps"];
-    if TAKEN.contains(&name) {
-        return Err(Answer::bad(format!("{name:?} cannot be a structure's name: paths have it where names stand")));
-    }
+    check_free_in_paths(name)?;
     match documents.body(Database::Structures, name) {
         Some(body) if !is_discovered(&body) => Err(Answer::exists(format!("there is a structure {name:?} already"))),
         _ => Ok(()),
     }
+}
+
+/// Refuses a name that paths have where names of structures stand.
+pub(super) fn check_free_in_paths(name: &str) -> Result<(), Answer> {
+    const TAKEN: [&str; 3] = ["host", "container", "apps"];
+    if TAKEN.contains(&name) {
+        return Err(Answer::bad(format!("{name:?} cannot be a structure's name: paths have it where names stand")));
+    }
+    Ok(())
 }
 
 pub(super) fn is_discovered(body: &Body) -> bool {

@@ -84,6 +84,14 @@ pub(super) fn names<'a>(body: &'a Body, key: &str) -> impl Iterator<Item = &'a s
     body.get(key).into_iter().flat_map(texts)
 }
 
+/// Puts a container into an application that is there, unless it belongs to one already.
+pub(crate) async fn put_in_application(documents: &Documents, app: &str, container: &str) -> Result<(), Answer> {
+    match check_free(documents, Database::Structures, "containers", container) {
+        Ok(()) => add(documents, Database::Structures, app, "containers", container).await,
+        Err(_) => Ok(()),
+    }
+}
+
 async fn add(documents: &Documents, database: Database, owner: &str, key: &str, member: &str) -> Result<(), Answer> {
     let edit = |body: &mut Body| {
         let list = list(body, key)?;

@@ -14,6 +14,8 @@ use crate::support::{Answer, JSON, Server};
 #[derive(Clone, Debug)]
 pub(crate) struct Container {
     pub(crate) guard: &'static str,
+    /// By its label.
+    pub(crate) application: Option<&'static str>,
     /// `resources` in a report.
     pub(crate) resources: BTreeMap<&'static str, Value>,
 }
@@ -26,7 +28,7 @@ impl Container {
         let cpu = json!({"guard": false, "current": limit, "effective": limit, "usage": usage, "upper": cpu - 30.0,
             "lower": cpu - 60.0, "areas": areas});
         let mem = json!({"current": "unlimited", "effective": {"at": 16000}, "areas": areas});
-        Self { guard: "off", resources: BTreeMap::from([("cpu", cpu), ("mem", mem)]) }
+        Self { guard: "off", application: None, resources: BTreeMap::from([("cpu", cpu), ("mem", mem)]) }
     }
 }
 
@@ -129,7 +131,10 @@ impl Asker {
     fn report(&self, state: &mut State, sets: &[Value]) -> Answer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         state.sequence += 1;
-        let container = |(name, container): (&String, &Container)| json!({"name": name, "engine": "lxc", "incarnation": "1", "guard": container.guard, "resources": container.resources});
+        let container = |(name, container): (&String, &Container)| {
+            json!({"name": name, "engine": "lxc", "incarnation": "1", "guard": container.guard,
+            "application": container.application, "resources": container.resources})
+        };
         let containers: Vec<Value> = state.containers.iter().map(container).collect();
         let report = json!({"host": state.host, "instance": format!("of-{}", state.host), "started_at": 1, "sequence": state.sequence,
             "at": now, "version": "0.1.0", "status": state.status, "containers": containers, "decisions": [],

@@ -49,6 +49,46 @@ fn what_is_discovered_is_not_guarded_and_can_be() {
 }
 
 #[test]
+fn a_label_puts_a_new_container_into_its_application() {
+    let server = Server::start();
+    server.put("/structure/container/cont0/app1", &json!({}));
+    let labelled = |application| Container { application: Some(application), ..Container::new(100.0, 5.0) };
+    let containers = [
+        ("web", labelled("shop")),
+        ("db", labelled("shop")),
+        ("other", labelled("app1")),
+        ("cont0", labelled("shop")),
+        ("odd", labelled("host0")),
+        ("none", labelled("host")),
+    ];
+    let agent = Agent::start(&server, "host1", (400.0, 8000.0), &containers);
+    let shop = server.shows("/structure/shop");
+    let mut members: Vec<_> = shop["containers"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+    members.sort_unstable();
+    assert_eq!(members, ["db", "web"], "what was known before, or is somebody's, stays where it is");
+    assert_eq!((&shop["subtype"], &shop["guard"], &shop["discovered"]), (&json!("application"), &json!(false), &json!(true)));
+    assert!(server.shows("/structure/app1")["containers"].as_array().unwrap().contains(&json!("other")));
+    for (name, _) in &containers {
+        assert_eq!(server.shows(&format!("/structure/{name}"))["subtype"], "container");
+    }
+    assert_eq!(server.shows("/structure/host0")["subtype"], "host");
+
+    // People have the last word.
+    server.delete("/structure/container/web/shop").is_done("taken out");
+    drop(agent);
+    let server = server.restart();
+    let _agent = Agent::start(&server, "host1", (400.0, 8000.0), &containers);
+    assert_eq!(server.shows("/structure/shop")["containers"], json!(["db"]));
+    let body = json!({"app": {"name": "shop", "guard": false, "subtype": "application",
+            "resources": {"cpu": {"max": 400, "min": 100, "guard": true}, "mem": {"max": 8192, "min": 1024, "guard": false}}},
+        "limits": {"resources": {"cpu": {"boundary": 50, "boundary_type": "absolute"}, "mem": {"boundary": 10,
+            "boundary_type": "percentage_of_max"}}}});
+    server.put("/structure/apps/shop", &body).is_done("what was discovered is subscribed");
+    let shop = server.shows("/structure/shop");
+    assert_eq!((&shop["containers"], &shop["discovered"]), (&json!(["db"]), &json!(null)));
+}
+
+#[test]
 fn the_audit_knows_who_changed_what() {
     let server = Server::start();
     server.does("/structure/cont0/guard");

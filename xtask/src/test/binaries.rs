@@ -1,7 +1,7 @@
 //! The test programs of the workspace: built once by cargo, run here and, as they are, in VMs.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +19,9 @@ const AGENT: &str = "headroom-agent";
 
 /// The integration test that starts agents beside central: on this machine only, whose kernel has been met by then.
 const FLEET: (&str, &str) = ("headroom-central", "fleet");
+
+/// The integration test of the agent that starts engines.
+const ENGINES: &str = "engines";
 
 /// A test program.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,13 +52,29 @@ impl Binary {
         self.meets_kernel() || (self.is_integration && (self.package.as_str(), self.target.as_str()) == FLEET)
     }
 
+    /// Whether its ignored tests are those that need engines.
+    pub(super) fn meets_engines(&self) -> bool {
+        self.meets_kernel() && self.target == ENGINES
+    }
+
     /// How it is run, here and in a guest.
     pub(super) fn command(&self) -> Command {
         let mut plain = Command::new(&self.executable);
         if self.is_alone() {
             plain.arg("--test-threads=1");
         }
-        let mut command = within(LONGEST, &plain);
+        self.held(&plain)
+    }
+
+    /// How its ignored tests are run by a script that has the engines in `packages`.
+    pub(super) fn command_among(&self, script: &Path, packages: &Path) -> Command {
+        let mut plain = Command::new(script);
+        plain.arg(packages).arg(&self.executable).args(["--ignored", "--test-threads=1"]);
+        self.held(&plain)
+    }
+
+    fn held(&self, plain: &Command) -> Command {
+        let mut command = within(LONGEST, plain);
         command.current_dir(&self.directory).env("CARGO_MANIFEST_DIR", &self.directory).env("CARGO_PKG_NAME", &self.package);
         command
     }
@@ -116,7 +135,8 @@ pub(super) fn run_doc_tests() -> Result<Outcome> {
     Ok(Outcome::of_programs([("cargo test --doc".to_owned(), tee(&mut cargo)?)]))
 }
 
-fn tee(command: &mut Command) -> Result<Tally> {
+/// Runs a test program, its output shown as it comes.
+pub(super) fn tee(command: &mut Command) -> Result<Tally> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut text = String::new();
     if let Some(stdout) = child.stdout.take() {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Kernel;
 use super::apt::{self, Apt, Source};
-use crate::process::which;
+use crate::process::{run, which};
 
 /// The programs that boot a guest.
 pub(crate) struct Tools {
@@ -88,6 +88,34 @@ fn kernel_files(vm: &Path, kernel: Kernel) -> Result<KernelFiles> {
     let image =
         image.with_context(|| format!("{}: holds no kernel image; remove it to fetch the kernel again", root.display()))?;
     Ok(KernelFiles { image, modules: modules.path() })
+}
+
+/// What tests with engines take: those, and what images are made of.
+const ENGINES: [&str; 8] = ["docker.io", "podman", "runc", "lxc", "lxd", "lxd-client", "busybox-static", "squashfs-tools"];
+
+/// Finds or fetches the packages of engines, to be laid over the machine's `/usr` and `/etc`: the directory, or none where this is no Debian.
+pub(crate) fn engines(vm: &Path) -> Result<Option<PathBuf>> {
+    if release()?.id != "debian" {
+        return Ok(None);
+    }
+    std::fs::create_dir_all(vm).with_context(|| format!("{}: cannot be made", vm.display()))?;
+    let lock = File::create(vm.join("lock"))?;
+    lock.lock()?;
+    let root = vm.join("engines");
+    if !root.exists() {
+        sweep(vm);
+        whole(&root, |root| {
+            machine_apt(vm)?.unpack_with_dependencies(&ENGINES, root)?;
+            // Packages still have files where links to /usr are now.
+            for dir in ["bin", "lib", "sbin"].map(|dir| root.join(dir)) {
+                if dir.exists() {
+                    run(Command::new("cp").args(["--archive", "--link"]).arg(&dir).arg(root.join("usr")))?;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(Some(root))
 }
 
 /// Fills a directory beside `dir` and renames it, so that what is interrupted is not taken for the whole.

@@ -1,18 +1,19 @@
 use super::*;
+use crate::containers::identity::Identity;
 use crate::containers::naming;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const SHORT: &str = "0123456789ab";
 
 fn every_engine() -> Recogniser {
-    Recogniser::new(vec![Engine::Lxc, Engine::Docker, Engine::Podman, Engine::Systemd], Vec::new())
+    Recogniser::new(vec![Engine::Lxc, Engine::Docker, Engine::Podman, Engine::Kubernetes, Engine::Systemd], Vec::new())
 }
 
 /// `ID` in a path stands for 64 hexadecimal digits.
 fn seen(recogniser: &Recogniser, path: &str) -> Option<(Engine, String, Option<String>)> {
     let path = CgroupPath::new(&path.replace("ID", ID)).unwrap();
     let found = recogniser.recognise(&path)?;
-    Some((found.engine, naming::name(&found), naming::engine_id(&found)))
+    Some((found.engine, naming::name(&found, &Identity::default()), naming::engine_id(&found)))
 }
 
 #[test]
@@ -30,6 +31,13 @@ fn the_engines_containers_are_recognised() {
         ("machine.slice/machine-libpod_pod_x.slice/libpod-ID.scope", with_id(Engine::Podman, SHORT)),
         ("libpod_parent/libpod-ID", with_id(Engine::Podman, SHORT)),
         ("system.slice/web.service/libpod-payload-ID", with_id(Engine::Podman, SHORT)),
+        ("kubepods.slice/kubepods-pod0a_1b.slice/docker-ID.scope", with_id(Engine::Kubernetes, SHORT)),
+        (
+            "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a.slice/cri-containerd-ID.scope",
+            with_id(Engine::Kubernetes, SHORT),
+        ),
+        ("kubepods/besteffort/pod0a-1b/crio-ID", with_id(Engine::Kubernetes, SHORT)),
+        ("kubepods/pod0a-1b/ID", with_id(Engine::Kubernetes, SHORT)),
         ("system.slice/nginx.service", named(Engine::Systemd, "nginx.service")),
         ("system.slice/system-getty.slice/getty@tty1.service", named(Engine::Systemd, "getty@tty1.service")),
     ];
@@ -76,6 +84,14 @@ fn what_lies_inside_a_container_or_beside_it_is_none() {
         "docker/ID/system.slice/nginx.service",
         "system.slice",
         "system.slice/docker-0123.scope",
+        "kubepods",
+        "kubepods/burstable",
+        "kubepods/burstable/pod0a-1b",
+        "kubepods.slice/kubepods-pod0a.slice",
+        "kubepods.slice/kubepods-pod0a.slice/crio-conmon-ID.scope",
+        "kubepods.slice/docker-ID.scope",
+        "kubepods/ID",
+        "kubepods/burstable/podx/ID",
         "system.slice/docker.socket",
         "system.slice/nginx.service/inner.service",
         "init.scope",
@@ -83,8 +99,6 @@ fn what_lies_inside_a_container_or_beside_it_is_none() {
         "machine.slice/libpod-conmon-ID.scope",
         "libpod_parent/conmon",
         "user.slice/user-1000.slice/user@1000.service",
-        "kubepods/burstable/podx/ID",
-        "kubepods.slice/kubepods-pod1.slice/docker-ID.scope",
         "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
     ] {
         assert_eq!(seen(&every_engine(), path), None, "{path}");

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use nix::errno::Errno;
@@ -12,16 +11,17 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use super::Stats;
 use crate::cgroup::tree::Tree;
 use crate::cgroup::{CgroupError, CgroupPath};
-use crate::containers::engines::Recogniser;
-use crate::containers::registry::Registry;
-use crate::containers::{Container, Discovered};
+use crate::containers::Discovered;
+use crate::containers::engines::{Recognised, Recogniser};
+use crate::containers::identity::Asker;
+use crate::containers::registry::{Known, Registry};
 
 /// One cgroup that was seen.
 #[derive(Debug)]
 struct Node {
     id: u64,
     watch: Option<WatchDescriptor>,
-    container: Option<Arc<Container>>,
+    container: Option<(Recognised, Known)>,
     /// Names of those directly below; empty where nothing is looked for.
     children: BTreeSet<String>,
 }
@@ -31,6 +31,7 @@ struct Node {
 pub(super) struct Scanner {
     tree: Tree,
     recogniser: Recogniser,
+    asker: Asker,
     registry: Registry,
     inotify: Option<Inotify>,
     nodes: HashMap<CgroupPath, Node>,
@@ -44,7 +45,7 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// Knows nothing yet.
-    pub(super) fn new(tree: Tree, recogniser: Recogniser, out: Sender<Discovered>) -> Self {
+    pub(super) fn new(tree: Tree, recogniser: Recogniser, asker: Asker, out: Sender<Discovered>) -> Self {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .inspect_err(|errno| {
                 tracing::warn!(%errno, "no notifications of new containers: polling; fs.inotify.max_user_instances may be raised");
@@ -53,6 +54,7 @@ impl Scanner {
         Self {
             tree,
             recogniser,
+            asker,
             registry: Registry::new(out),
             inotify,
             nodes: HashMap::new(),
@@ -100,7 +102,20 @@ impl Scanner {
         let root = self.root.clone();
         let found = self.tree.id(&root)?;
         self.settle(&root, found);
-        self.look_below(&root, true)
+        self.look_below(&root, true)?;
+        self.ask_again();
+        Ok(())
+    }
+
+    /// Asks the engines about everyone: names and labels change without any cgroup changing.
+    fn ask_again(&mut self) {
+        self.asker.sweep();
+        for (path, node) in &mut self.nodes {
+            if let Some((found, known)) = &mut node.container {
+                let identity = self.asker.ask(found, path);
+                self.registry.refresh(known, found, identity);
+            }
+        }
     }
 
     /// Says so when the kernel begins, or ceases, to refuse watches.
@@ -207,7 +222,11 @@ impl Scanner {
             let Some(parent) = self.nodes.get_mut(&parent) else { return };
             parent.children.insert(name_of(path).to_owned());
         }
-        let container = self.recogniser.recognise(path).map(|found| self.registry.add(&found, path, id));
+        let container = self.recogniser.recognise(path).map(|found| {
+            let identity = self.asker.ask(&found, path);
+            let known = self.registry.add(&found, identity, path, id);
+            (found, known)
+        });
         self.nodes.insert(path.clone(), Node { id, watch: None, container, children: BTreeSet::new() });
         if self.recogniser.descends(path) {
             self.look_around(path);
@@ -226,8 +245,8 @@ impl Scanner {
         }
         self.unwatched.remove(path);
         self.unwatch(node.watch);
-        if let Some(container) = node.container {
-            self.registry.remove(&container);
+        if let Some((_, known)) = node.container {
+            self.registry.remove(&known.container);
         }
     }
 

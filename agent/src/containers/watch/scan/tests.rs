@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::containers::Engine;
+use crate::containers::identity::Roots;
 
 struct World {
     dir: TempDir,
@@ -25,7 +26,8 @@ impl World {
         }
         let (out, told) = unbounded();
         let recogniser = Recogniser::new(vec![Engine::Lxc], Vec::new());
-        let scanner = Scanner::new(Tree::open(dir.path()).unwrap(), recogniser, out);
+        let asker = Asker::new(Roots::default());
+        let scanner = Scanner::new(Tree::open(dir.path()).unwrap(), recogniser, asker, out);
         Self { dir, scanner, told, names: HashMap::new() }
     }
 
@@ -42,6 +44,7 @@ impl World {
                     assert_eq!(self.names.insert(new.cgroup_id, new.name.clone()), None, "told twice: {new:?}");
                     format!("+{}", new.name)
                 }
+                Discovered::Changed(new) => unreachable!("{new:?} has no file that could change"),
                 Discovered::Gone { cgroup_id } => format!("-{}", self.names.remove(&cgroup_id).unwrap()),
             });
         }

@@ -1,0 +1,184 @@
+//! Each engine, from nothing to a guarded container and back.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::agent::Agent;
+use crate::bed::{Bed, quota, sh};
+use crate::docs::{Section, section};
+
+/// A container that the agent guards by the section's settings.
+struct Guarded {
+    bed: Bed,
+    agent: Agent,
+    section: Section,
+    path: String,
+}
+
+impl Guarded {
+    /// Runs the section's first commands and the agent, which has to find `name`, know it, and set its first limit: `max`.
+    fn start(bed: Bed, heading: &str, engine: &str, name: &str) -> Self {
+        let section = section(heading);
+        sh(&section.commands[0]);
+        let agent = bed.agent(&section.settings);
+        agent.until_guarded(name);
+        let found = agent.container(name);
+        let identity = &found["container"];
+        assert_eq!((&identity["engine"], &identity["application"]), (&json!(engine), &json!("shop")), "{found}");
+        assert_eq!(found["notes"], json!([]));
+        let path = identity["path"].as_str().unwrap().to_owned();
+        assert_eq!(quota(&path), Some(100.0), "the first limit is max");
+        Self { bed, agent, section, path }
+    }
+
+    /// Runs the next commands, by which the same container is called `new`, and stays what it is.
+    fn is_renamed(&self, old: &str, new: &str) {
+        let before = self.agent.container(old);
+        sh(&self.section.commands[1]);
+        self.agent.until_guarded(new);
+        let after = self.agent.container(new);
+        assert_eq!(self.agent.container(old), Value::Null, "nothing is left under the old name");
+        for same in ["cgroup_id", "path", "application"] {
+            assert_eq!(after["container"][same], before["container"][same], "{same}");
+        }
+        assert_eq!((quota(&self.path), &after["resources"]["cpu"]["limit"]["at"]), (Some(100.0), &json!(100.0)));
+        self.agent.until("the record has the new name", |_| {
+            let records = self.bed.records();
+            records.len() == 1 && records[0]["name"] == new
+        });
+        let record = &self.bed.records()[0];
+        assert_eq!(
+            record["resources"]["cpu"]["limit"], "unlimited",
+            "what was found before the first touch stays known: {record}"
+        );
+        // Decided once, under the old name.
+        assert!(self.agent.decisions(new).is_empty(), "{:?}", self.agent.decisions(new));
+    }
+
+    /// Runs the last commands, after which nothing is left.
+    fn goes_away(self) {
+        sh(self.section.commands.last().unwrap());
+        let none = |agent: &Agent| agent.status()["containers"] == json!([]);
+        self.agent.until(&format!("it is gone: {}", self.path), none);
+        self.agent.until("its record is gone", |_| self.bed.records().is_empty());
+    }
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn docker() {
+    let mut bed = Bed::new();
+    let alone = r#"{"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false, "exec-opts": ["native.cgroupdriver=cgroupfs"]}"#;
+    fs::create_dir_all("/etc/docker").unwrap();
+    fs::write("/etc/docker/daemon.json", alone).unwrap();
+    bed.daemon("dockerd", &[], "docker version");
+    let image = bed.image("", &[]);
+    sh(&format!("docker import {} busybox", image.display()));
+
+    let guarded = Guarded::start(bed, "Docker", "docker", "web");
+    guarded.is_renamed("web", "shop-web");
+    // The old name is another container's now.
+    sh("docker run -d --name web busybox sleep 3600");
+    guarded.agent.until("the other one is found", |agent| agent.container("web")["guard"] == "off");
+    assert_eq!(guarded.agent.container("web")["container"]["application"], Value::Null);
+    sh("docker rm -f web");
+    guarded.goes_away();
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn docker_elsewhere() {
+    let mut bed = Bed::new();
+    let root = bed.dir.path().join("docker");
+    let state = bed.dir.path().join("docker-state");
+    drop(fs::remove_file("/etc/docker/daemon.json"));
+    let text = |path: &std::path::Path| path.display().to_string();
+    let arguments = [
+        "--data-root",
+        &text(&root),
+        "--exec-root",
+        &text(&state),
+        "--bridge=none",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--ip-forward=false",
+        "--exec-opt",
+        "native.cgroupdriver=cgroupfs",
+    ];
+    bed.daemon("dockerd", &arguments, "docker version");
+    let image = bed.image("", &[]);
+    sh(&format!("docker import {} busybox; docker run -d --name web busybox sleep 3600", image.display()));
+    let id = fs::read_dir(root.join("containers")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    {
+        let agent = bed.agent("");
+        let found = agent.container(&id[..12]);
+        assert!(
+            found["notes"].to_string().contains("called by its id")
+                && found["notes"].to_string().contains("discovery.roots.docker")
+        );
+        assert_eq!(agent.log().matches("is called by its id").count(), 1);
+    }
+    let agent = bed.agent(&format!("discovery.roots.docker = ['{}']", root.display()));
+    assert_eq!(agent.container("web")["container"]["engine_id"], id);
+    sh("docker rm -f web");
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn podman() {
+    let bed = Bed::new();
+    fs::create_dir_all("/etc/containers").unwrap();
+    fs::write(
+        "/etc/containers/containers.conf",
+        "[containers]\ndefault_ulimits = ['nofile=20000:20000', 'nproc=1000:1000']\nnetns = 'none'\n\
+         [engine]\ncgroup_manager = 'cgroupfs'\nevents_logger = 'file'\nruntime = 'runc'\n",
+    )
+    .unwrap();
+    fs::write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#).unwrap();
+    let image = bed.image("", &[]);
+    sh(&format!("podman import {} busybox", image.display()));
+    let guarded = Guarded::start(bed, "Podman", "podman", "web");
+    guarded.is_renamed("web", "shop-web");
+    guarded.goes_away();
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn lxc() {
+    let bed = Bed::new();
+    fs::create_dir_all("/var/lib/lxc").unwrap();
+    fs::write("/etc/lxc/default.conf", "lxc.net.0.type = empty\n").unwrap();
+    let guarded = Guarded::start(bed, "LXC", "lxc", "web");
+    // LXC renames what is stopped only: that is another container.
+    sh(&guarded.section.commands[1]);
+    guarded.agent.until_guarded("shop-web");
+    guarded.agent.until("the old one is gone", |agent| agent.container("web") == Value::Null);
+    assert_eq!(guarded.agent.container("shop-web")["container"]["application"], "shop");
+    guarded.goes_away();
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn lxd() {
+    let mut bed = Bed::new();
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        fs::write(file, "root:1000000:65536\n").unwrap();
+    }
+    bed.daemon("lxd", &["--group", "root"], "lxd waitready --timeout 1");
+    let image = bed.image("rootfs", &[("metadata.yaml", "architecture: x86_64\ncreation_date: 1700000000\n")]);
+    sh("echo 'storage_pools: [{name: default, driver: dir}]
+profiles: [{name: default, devices: {root: {type: disk, path: /, pool: default}}}]' | lxd init --preseed");
+    sh(&format!("lxc image import {} --alias busybox", image.display()));
+    sh("lxc launch busybox web");
+
+    let guarded = Guarded::start(bed, "LXD", "lxd", "team_web");
+    let other = guarded.agent.container("web");
+    assert_eq!((&other["container"]["engine"], &other["guard"]), (&json!("lxd"), &json!("off")));
+    sh("lxc delete -f web");
+    sh(&guarded.section.commands[1]);
+    let application = |agent: &Agent| agent.container("team_web")["container"]["application"] == "store";
+    guarded.agent.until("the new label is seen", application);
+    assert_eq!((quota(&guarded.path), guarded.bed.records().len()), (Some(100.0), 1));
+    guarded.goes_away();
+}

@@ -1,0 +1,12 @@
+//! Real engines, and the real agent beside them: what `docs/engines.md` tells people to do is done as it stands there.
+//!
+//! Run by `cargo xtask test` where the engines are and everything is in namespaces of its own (`xtask/src/test/engines.sh`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is what is wanted")]
+
+#[allow(dead_code, reason = "the tests of the daemon use all of it")]
+#[path = "../daemon/agent.rs"]
+mod agent;
+mod bed;
+mod docs;
+mod engines;
+mod kubernetes;
