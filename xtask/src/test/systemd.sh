@@ -88,7 +88,8 @@ what_hangs_is_killed_and_started_again() {
     until_true 30 below $idle 55 || return 1
     pid=$(property MainPID); lifted=$(logged 'lifted to 150')
     kill -STOP "$pid"
-    until_true 40 restarted "$pid" && has_logged 'lifted to 150' "$lifted" && has_logged 'Watchdog timeout'
+    # The log may be behind what it tells of.
+    until_true 40 restarted "$pid" && until_true 10 has_logged 'lifted to 150' "$lifted" && until_true 10 has_logged 'Watchdog timeout'
 }
 
 what_is_killed_leaves_no_container_throttled() {
