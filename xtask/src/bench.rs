@@ -8,6 +8,7 @@ mod churn;
 mod control;
 mod ground;
 mod idle;
+mod lateness;
 mod reaction;
 mod replay;
 mod row;

@@ -179,11 +179,14 @@ struct Told(HashMap<(Database, Arc<str>), u64>);
 
 impl Told {
     fn is_news(&mut self, documents: &Documents, Changed { database, name }: &Changed) -> bool {
-        let body = documents.body(*database, name);
-        let taken = match (database, body.as_ref().and_then(|body| body.get("subtype")).and_then(Value::as_str)) {
+        let Some(body) = documents.body(*database, name) else {
+            self.0.remove(&(*database, Arc::clone(name)));
+            return true;
+        };
+        let taken = match (database, body.get("subtype").and_then(Value::as_str)) {
             (Database::Structures, Some("host")) => serde_json::to_vec(&host_max(documents, name)),
-            (Database::Structures, _) => serde_json::to_vec(&body.and_then(container)),
-            _ => serde_json::to_vec(&body.and_then(limits)),
+            (Database::Structures, _) => serde_json::to_vec(&container(body)),
+            _ => serde_json::to_vec(&limits(body)),
         };
         let mut hasher = DefaultHasher::new();
         taken.unwrap_or_default().hash(&mut hasher);

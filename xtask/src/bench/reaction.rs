@@ -13,7 +13,7 @@ mod others;
 use anyhow::{Context as _, Result, ensure};
 
 use super::strategy::Strategy;
-use super::{Built, Row, median};
+use super::{Built, Row, lateness, median};
 
 /// What it is called on the command line.
 pub(super) const NAME: &str = "reaction";
@@ -81,7 +81,7 @@ impl Cell {
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let count = built.reaction.bursts;
     ensure!(count >= 8, "--bursts {count}: expected 8 or more");
-    let mut rows = Vec::new();
+    let mut rows = Vec::from(lateness::rows()?);
     let mut compared = Vec::new();
     for limit in [5.0, 10.0, 20.0, 50.0] {
         for threads in [1, 2] {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::agent::Agent;
 use super::ground::Ground;
-use super::{Built, Row};
+use super::{Built, Row, lateness};
 
 /// Their waves are a little apart, so that windows have some to decide, and never all.
 const CONTAINERS: u64 = 16;
@@ -19,6 +19,7 @@ const SPAN: Duration = Duration::from_secs(40);
 const BOUNDS: &str = "min = 4\nmax = 100\nboundary = 2";
 
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
+    let lateness = lateness::rows()?;
     let ground = Ground::new()?;
     let waves = ground.waves(built, CONTAINERS, WAVE, SPAN.as_secs() + 30)?;
     let agent = Agent::start(built, BOUNDS, waves.len())?;
@@ -30,7 +31,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     sleep(SPAN.saturating_sub(began.elapsed()));
     let status = agent.status()?;
     let writes = status["latencies"]["reaction"]["count"].as_f64().context("the agent's status has no reaction")?;
-    let rows = vec![
+    let mut rows = vec![
         Row::at_most(2.0, "window's end to finished CPU write, p99", ms(&status, "reaction", "p99_us")?, "ms"),
         Row::told("window's end to finished CPU write, median", ms(&status, "reaction", "p50_us")?, "ms"),
         Row::told("window's end to finished CPU write, worst", ms(&status, "reaction", "max_us")?, "ms"),
@@ -39,6 +40,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
         Row::told("one CPU write, read back, p99", ms(&status, "cpu_write", "p99_us")?, "ms"),
         Row::told("one step of the control loop, p99", ms(&status, "step", "p99_us")?, "ms"),
     ];
+    rows.extend(lateness);
     agent.stop()?;
     Ok(rows)
 }
