@@ -28,6 +28,11 @@ pub(super) async fn report(client: &Client, identity: &Identity, interval: Durat
         let (mut sequence, mut seen) = (0, 0);
         loop {
             let snapshot = parts.snapshot.load_full();
+            if snapshot.host.max.present().next().is_none() {
+                // The control loop has not published yet: central would take the host for one that has nothing.
+                sleep_until(Instant::now() + Duration::from_millis(20)).await;
+                continue;
+            }
             let in_force = shared.in_force.load_full();
             if let Some(own) = &in_force.own {
                 let (decisions, count) = parts.decisions.since(seen);
