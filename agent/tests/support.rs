@@ -20,6 +20,8 @@ const BURN: &str = "HEADROOM_TEST_BURN_THREADS";
 const LONGEST: Duration = Duration::from_mins(3);
 /// How long a thread that is busy half of the time is busy and idle together.
 const CYCLE: Duration = Duration::from_millis(10);
+/// What a thread that was kept from running for longer does not make up for.
+const MOST_BEHIND: Duration = Duration::from_millis(30);
 
 /// A cgroup of our own, `headroom-test-<pid>-<name>`, in the hierarchy of every controller and in the v2 tree. Dropped, its processes are
 /// killed and it is removed with all below it.
@@ -208,15 +210,22 @@ fn per_mille(duty: f64) -> u32 {
     (duty.clamp(0.0, 1.0) * 1000.0).round() as u32
 }
 
+/// Burns its part of each cycle. A machine that wakes it late makes a cycle start late, not the next ones: what is used
+/// on average stays what was asked for.
 fn spin(duty: &AtomicU32) -> ! {
+    let mut cycle = Instant::now();
     loop {
         let busy = CYCLE * duty.load(Ordering::Relaxed) / 1000;
         let start = Instant::now();
         while start.elapsed() < busy {
             std::hint::spin_loop();
         }
+        cycle += CYCLE;
+        if cycle + MOST_BEHIND < Instant::now() {
+            cycle = Instant::now();
+        }
         if busy < CYCLE {
-            thread::sleep(CYCLE.saturating_sub(start.elapsed()));
+            thread::sleep(cycle.saturating_duration_since(Instant::now()));
         }
     }
 }
