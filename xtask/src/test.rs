@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check there is, on this machine and on other kernels, with one summary at the end.
 
 mod binaries;
+mod compatibility;
 mod dist;
 mod engines;
 mod guests;
@@ -14,30 +15,38 @@ use anyhow::{Result, ensure};
 
 use crate::vm::{Hierarchy, Kernel};
 use crate::{repo, setup, tidy};
-use tally::{Tally, summary};
+use binaries::Binary;
+use compatibility::Ground;
+use tally::{Program, summary};
 
 /// Builds everything and runs all tests: on this machine, and those that meet the kernel in VMs too.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// No VM: what meets the kernel runs on this machine's only
-    #[arg(long, conflicts_with = "all")]
+    #[arg(long, conflicts_with_all = ["all", "on"])]
     quick: bool,
-    /// Every kernel and cgroup layout that VMs can have (the default is kernel 6.12 with v2), and the unit under systemd
-    #[arg(long)]
+    /// Every kernel and cgroup layout that VMs can have (the default is kernel 6.12 with v2), and the unit under systemd; writes
+    /// docs/compatibility.md
+    #[arg(long, conflicts_with = "on")]
     all: bool,
+    /// Only there: `machine`, `systemd`, or a kernel and a cgroup layout such as `6.1/hybrid`; writes its column of docs/compatibility.md
+    #[arg(long, value_name = "GROUND", value_parser = Ground::parse)]
+    on: Vec<Ground>,
 }
 
 /// One line of the summary.
 pub(crate) struct Step {
     name: String,
+    /// Where it ran, if it tells of the kernel there.
+    ground: Option<Ground>,
     outcome: Outcome,
     seconds: f64,
 }
 
 /// What came of a step.
 pub(crate) enum Outcome {
-    /// Tests ran, so many; which programs had failures.
-    Tests { tally: Tally, failed: Vec<String> },
+    /// Test programs ran.
+    Tests(Vec<Program>),
     /// A check found nothing wrong, or something.
     Check { passed: bool },
     /// Left out, and why.
@@ -48,46 +57,57 @@ pub(crate) enum Outcome {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = nix::unistd::geteuid().is_root();
     ensure!(root, "the tests make cgroups, load eBPF and boot VMs, which only root may do: run this as root");
-    let guests = guests_of(args);
-    let mut kernels: Vec<_> = guests.iter().map(|(kernel, _)| *kernel).collect();
+    let grounds = grounds_of(args);
+    let mut kernels: Vec<_> = grounds.iter().filter_map(|ground| ground.kernel()).collect();
     kernels.dedup();
     eprintln!("test: what VMs need is fetched once and kept below target/vm; nothing is installed");
     setup::fetch(&kernels)?;
 
     let mut steps = vec![cargo_check("fmt", &["--all", "--check"]), clippy()];
     let built = binaries::build()?;
-    steps.push(timed("this machine", || binaries::run_here(&built))?);
-    steps.push(timed("documentation examples", binaries::run_doc_tests)?);
-    steps.push(timed("static programs in an empty root", dist::run)?);
-    steps.push(timed("engines, with the agent beside them", || engines::run(&built))?);
-    for (kernel, cgroup) in guests {
-        let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
-        steps.push(timed(&name, || guests::run(kernel, cgroup, &built))?);
-    }
-    if args.all {
-        steps.push(timed("VM, systemd and the unit", systemd::run)?);
+    for ground in grounds {
+        steps.extend(on(ground, &built)?);
     }
     if args.quick {
         let why = "--quick: nothing was tried on another kernel than this machine's";
-        steps.push(Step { name: "VM".to_owned(), outcome: Outcome::LeftOut(why.to_owned()), seconds: 0.0 });
+        let outcome = Outcome::LeftOut(why.to_owned());
+        steps.push(Step { name: "VM".to_owned(), ground: None, outcome, seconds: 0.0 });
     }
-    steps.push(timed("tidy", || Ok(Outcome::Check { passed: tidy::run()? == ExitCode::SUCCESS }))?);
+    steps.push(timed("tidy", None, || Ok(Outcome::Check { passed: tidy::run()? == ExitCode::SUCCESS }))?);
+    if args.all || !args.on.is_empty() {
+        compatibility::record(&steps)?;
+    }
 
     let (text, passed) = summary(&steps);
     eprint!("\n{text}");
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn guests_of(args: &Args) -> Vec<(Kernel, Hierarchy)> {
+fn grounds_of(args: &Args) -> Vec<Ground> {
     match args {
-        Args { quick: true, .. } => Vec::new(),
-        Args { all: true, .. } => {
-            let layouts = [Hierarchy::V2, Hierarchy::V1, Hierarchy::Hybrid];
-            let every = Kernel::ALL.into_iter().flat_map(|kernel| layouts.map(|cgroup| (kernel, cgroup)));
-            every.filter(|(kernel, cgroup)| cgroup.is_in(*kernel)).collect()
-        }
-        _ => vec![(Kernel::V6_12, Hierarchy::V2)],
+        Args { on, .. } if !on.is_empty() => on.clone(),
+        Args { quick: true, .. } => vec![Ground::Machine],
+        Args { all: true, .. } => Ground::every(),
+        _ => vec![Ground::Machine, Ground::Guest(Kernel::V6_12, Hierarchy::V2)],
     }
+}
+
+/// Everything that is tested on one ground.
+fn on(ground: Ground, built: &[Binary]) -> Result<Vec<Step>> {
+    let step = |name: &str, step: &dyn Fn() -> Result<Outcome>| timed(name, Some(ground), step);
+    Ok(match ground {
+        Ground::Machine => vec![
+            step("this machine", &|| binaries::run_here(built))?,
+            timed("documentation examples", None, binaries::run_doc_tests)?,
+            timed("static programs in an empty root", None, dist::run)?,
+            step("engines, with the agent beside them", &|| engines::run(built))?,
+        ],
+        Ground::Guest(kernel, cgroup) => {
+            let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
+            vec![step(&name, &|| guests::run(kernel, cgroup, built))?]
+        }
+        Ground::Systemd => vec![step("VM, systemd and the unit", &systemd::run)?],
+    })
 }
 
 fn clippy() -> Step {
@@ -104,14 +124,14 @@ fn cargo_check(tool: &str, arguments: &[&str]) -> Step {
     } else {
         Outcome::LeftOut(format!("there is no cargo {tool}: rustup component add rustfmt clippy"))
     };
-    Step { name: format!("cargo {tool}"), outcome, seconds: start.elapsed().as_secs_f64() }
+    Step { name: format!("cargo {tool}"), ground: None, outcome, seconds: start.elapsed().as_secs_f64() }
 }
 
-fn timed(name: &str, step: impl FnOnce() -> Result<Outcome>) -> Result<Step> {
+fn timed(name: &str, ground: Option<Ground>, step: impl FnOnce() -> Result<Outcome>) -> Result<Step> {
     eprintln!("test: {name}");
     let start = Instant::now();
     let outcome = step()?;
-    Ok(Step { name: name.to_owned(), outcome, seconds: start.elapsed().as_secs_f64() })
+    Ok(Step { name: name.to_owned(), ground, outcome, seconds: start.elapsed().as_secs_f64() })
 }
 
 /// `command` under a clock, so that a test that hangs is a failure and not a wait; 124 is its exit code then.
@@ -125,16 +145,23 @@ fn within(seconds: u32, command: &Command) -> Command {
 mod tests {
     use super::*;
 
-    fn guests(quick: bool, all: bool) -> Vec<String> {
-        let guests = guests_of(&Args { quick, all });
-        guests.into_iter().map(|(kernel, cgroup)| format!("{} {}", kernel.name(), cgroup.name())).collect()
+    fn grounds(arguments: &[&str]) -> Vec<String> {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let line = <Line as clap::Parser>::try_parse_from([&["test"], arguments].concat()).unwrap();
+        grounds_of(&line.args).into_iter().map(|ground| ground.to_string()).collect()
     }
 
     #[test]
-    fn what_is_asked_for_says_which_guests_there_are() {
-        assert_eq!(guests(false, false), ["6.12 v2"]);
-        assert_eq!(guests(false, true), ["6.1 v2", "6.1 v1", "6.1 hybrid", "6.12 v2", "newest v2"]);
-        assert!(guests(true, false).is_empty());
+    fn what_is_asked_for_says_where() {
+        assert_eq!(grounds(&[]), ["machine", "6.12/v2"]);
+        assert_eq!(grounds(&["--all"]), ["machine", "6.1/v2", "6.1/v1", "6.1/hybrid", "6.12/v2", "newest/v2", "systemd"]);
+        assert_eq!(grounds(&["--quick"]), ["machine"]);
+        assert_eq!(grounds(&["--on", "6.1/hybrid", "--on", "systemd"]), ["6.1/hybrid", "systemd"]);
+        assert!(Ground::parse("6.12/v1").unwrap_err().contains("expected one of machine, 6.1/v2"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ const KEYS: [&str; 7] = ["structure", "app", "user", "from", "to", "format", "de
 /// What was used, allocated and reserved, and what it costs.
 ///
 /// Of one container, one application, one user, or of all. A container's amounts are those of the application and the user that it belonged to
-/// at the time. Times are seconds since the epoch, or lengths of time before now (`-90s`, `-1h`, `-2d`). Amounts are told apart by five
+/// at the time. Times are seconds since the epoch, or lengths of time before now (`-90`, `-90s`, `-1h`, `-2d`). Amounts are told apart by five
 /// minutes, older ones by the hour, then by the day; of those that are only partly asked for their part counts.
 #[utoipa::path(
     get,

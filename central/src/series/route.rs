@@ -63,7 +63,7 @@ impl Serialize for Numbers {
 
 /// What was kept of one structure, user or service, at the pace it was taken or rolled up.
 ///
-/// Times are seconds since the epoch, or lengths of time before now (`-90s`, `-5min`, `-1h`, `-2d`). Without a step samples are answered up to
+/// Times are seconds since the epoch, or lengths of time before now (`-90`, `-90s`, `-5min`, `-1h`, `-2d`). Without a step samples are answered up to
 /// six hours, minutes up to a fortnight, hours beyond. Where what is asked for is not kept any more, the next coarser that is stands in its place.
 #[utoipa::path(
     get,
@@ -131,9 +131,10 @@ fn query(keys: &BTreeMap<String, String>, now: f64) -> Result<Query, Answer> {
 
 /// A time, or how long before now it was.
 pub(crate) fn time(key: &str, text: &str, now: f64) -> Result<f64, Answer> {
-    let before = text.strip_prefix('-').and_then(length).map(|before| now - before);
-    let time = before.or_else(|| text.parse().ok()).filter(|time: &f64| time.is_finite() && time.abs() < 1e11);
-    let expected = "seconds since the epoch, or a length of time before now such as -90s, -5min, -1h or -2d";
+    let before = |text: &str| length(text).or_else(|| text.parse().ok()).map(|before: f64| now - before);
+    let time = text.strip_prefix('-').map_or_else(|| text.parse().ok(), before);
+    let time = time.filter(|time: &f64| time.is_finite() && time.abs() < 1e11);
+    let expected = "seconds since the epoch, or a length of time before now such as -90, -90s, -5min, -1h or -2d";
     time.ok_or_else(|| Answer::bad(format!("{key} is {text:?}, expected {expected}")))
 }
 
@@ -198,6 +199,7 @@ mod tests {
         assert_eq!(asked(&[("service", "scaler"), ("step", "1h")]).unwrap().metrics.len(), 2);
         assert_eq!(asked(&[("user", "u"), ("from", "0"), ("to", "5.5"), ("step", "raw")]).unwrap().to, 5.5);
         assert_eq!(asked(&[("user", "u"), ("from", "0")]).unwrap().step, 60.0);
+        assert_eq!(asked(&[("user", "u"), ("from", "-90"), ("to", "-0.5")]).unwrap().from, 999_910.0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::tally::Tally;
+use super::tally::Program;
 use super::{Outcome, within};
 use crate::repo;
 
@@ -122,21 +122,20 @@ fn package(id: &str) -> Option<String> {
 pub(super) fn run_here(binaries: &[Binary]) -> Result<Outcome> {
     let run = |binary: &Binary| {
         eprintln!("test: {}", binary.name());
-        let tally = tee(&mut binary.command()).with_context(|| binary.executable.display().to_string())?;
-        Ok((binary.name(), tally))
+        tee(binary.name(), &mut binary.command()).with_context(|| binary.executable.display().to_string())
     };
-    Ok(Outcome::of_programs(binaries.iter().map(run).collect::<Result<Vec<_>>>()?))
+    binaries.iter().map(run).collect::<Result<_>>().map(Outcome::Tests)
 }
 
 /// The examples in the documentation; cargo builds and runs these itself.
 pub(super) fn run_doc_tests() -> Result<Outcome> {
     let mut cargo = repo::cargo();
     cargo.args(["test", "--workspace", "--doc", "--quiet"]);
-    Ok(Outcome::of_programs([("cargo test --doc".to_owned(), tee(&mut cargo)?)]))
+    Ok(Outcome::Tests(vec![tee("cargo test --doc".to_owned(), &mut cargo)?]))
 }
 
 /// Runs a test program, its output shown as it comes.
-pub(super) fn tee(command: &mut Command) -> Result<Tally> {
+pub(super) fn tee(name: String, command: &mut Command) -> Result<Program> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut text = String::new();
     if let Some(stdout) = child.stdout.take() {
@@ -149,7 +148,7 @@ pub(super) fn tee(command: &mut Command) -> Result<Tally> {
         }
     }
     let status = child.wait()?;
-    Ok(Tally::of_run(&text, status.success()))
+    Ok(Program::of_run(name, &text, status.success()))
 }
 
 #[cfg(test)]

@@ -15,6 +15,6 @@ pub(super) fn run(binaries: &[Binary]) -> Result<Outcome> {
         return Ok(Outcome::LeftOut("the engines are Debian's packages, and this is another system".to_owned()));
     };
     let binary = binaries.iter().find(|binary| binary.meets_engines()).context("there is no agent/tests/engines")?;
-    let tally = binaries::tee(&mut binary.command_among(&repo::root().join(SCRIPT), &packages))?;
-    Ok(Outcome::of_programs([(binary.name(), tally)]))
+    let program = binaries::tee(binary.name(), &mut binary.command_among(&repo::root().join(SCRIPT), &packages))?;
+    Ok(Outcome::Tests(vec![program]))
 }

@@ -10,15 +10,12 @@ use anyhow::{Result, bail};
 
 use super::Outcome;
 use super::binaries::{Binary, LONGEST};
-use super::tally::Tally;
+use super::tally::Program;
 use crate::process::shell_word;
 use crate::vm::{Ending, Guest, Hierarchy, Kernel};
 
 /// Stands at the start of a line before and after each program's output.
 const MARK: &str = "headroom-test-program:";
-
-/// A program that the guest did not get to its end is one failure.
-const UNFINISHED: Tally = Tally { passed: 0, failed: 1, ignored: 0 };
 
 /// What is tested on this machine only: the program, and the part of a test's name in it. In a guest `phases` failed, the deaths and
 /// the vanishing take many minutes, `full` passed but is slow; `pinning`, `recorded` and `untouched` were not seen to pass yet; emulated
@@ -56,9 +53,11 @@ pub(super) fn run(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Res
     if ending == Ending::Interrupted {
         bail!("interrupted");
     }
-    let tally = |run: Option<(&str, bool)>| run.map_or(UNFINISHED, |(output, success)| Tally::of_run(output, success));
-    let tallies = runs(&text, chosen.len()).into_iter().map(tally);
-    Ok(Outcome::of_programs(chosen.iter().map(|binary| binary.name()).zip(tallies)))
+    let program = |(binary, run): (&&Binary, Option<(&str, bool)>)| match run {
+        Some((output, success)) => Program::of_run(binary.name(), output, success),
+        None => Program::unfinished(binary.name()),
+    };
+    Ok(Outcome::Tests(chosen.iter().zip(runs(&text, chosen.len())).map(program).collect()))
 }
 
 /// Runs the programs one after the other, each between marks: its number, then its number and exit code.

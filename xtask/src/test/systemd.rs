@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::Outcome;
 use super::guests::Tee;
-use super::tally::Tally;
+use super::tally::Program;
 use crate::repo;
 use crate::vm::{Ending, Guest, Hierarchy, Kernel, SYSTEMD};
 
@@ -43,6 +43,6 @@ pub(super) fn run() -> Result<Outcome> {
     if ending == Ending::Interrupted {
         bail!("interrupted");
     }
-    let tally = Tally::of_run(&String::from_utf8_lossy(&output.0), ending == Ending::Exited(0));
-    Ok(Outcome::of_programs([(UNIT.to_owned(), tally)]))
+    let text = String::from_utf8_lossy(&output.0);
+    Ok(Outcome::Tests(vec![Program::of_run(UNIT.to_owned(), &text, ending == Ending::Exited(0))]))
 }

@@ -1,0 +1,95 @@
+//! What a user asks for, and which tests tell of it.
+
+/// A row of the table.
+pub(super) struct Feature {
+    pub(super) name: &'static str,
+    /// The program, and how the test's name begins.
+    tests: &'static [(&'static str, &'static str)],
+}
+
+impl Feature {
+    pub(super) fn tells(&self, program: &str, test: &str) -> bool {
+        let file = program.strip_prefix("headroom-agent ").unwrap_or(program);
+        self.tests.iter().any(|(known, begins)| file == *known && test.starts_with(begins))
+    }
+}
+
+/// A row of tests.
+const fn row(name: &'static str, tests: &'static [(&'static str, &'static str)]) -> Feature {
+    Feature { name, tests }
+}
+
+/// Every row, in the order of the table.
+pub(super) const FEATURES: &[Feature] = &[
+    row(
+        "CPU quota, period and burst: set, raised, lowered, taken off, refused, undone",
+        &[
+            ("cgroup", "conformance::on_this_kernel::the_cpu"),
+            ("cgroup", "conformance::on_this_kernel::the_period"),
+            ("cgroup", "conformance::on_this_kernel::cpu_values"),
+            ("cgroup", "kernel::a_period"),
+            ("cgroup", "kernel::a_quota"),
+            ("cgroup", "kernel::a_tighter"),
+            ("cgroup", "kernel::a_child"),
+            ("cgroup", "counting::throttling"),
+        ],
+    ),
+    row(
+        "CPUs of a container: the same",
+        &[
+            ("cgroup", "conformance::on_this_kernel::cpus"),
+            ("cgroup", "kernel::cpus"),
+            ("cgroup", "kernel::a_cpuset"),
+            ("daemon", "pinning::"),
+        ],
+    ),
+    row(
+        "memory limits: the same",
+        &[
+            ("cgroup", "conformance::on_this_kernel::the_memory"),
+            ("cgroup", "kernel::memory"),
+            ("cgroup", "kernel::swap"),
+            ("daemon", "first::memory"),
+            ("daemon", "memory::"),
+            ("memory", ""),
+        ],
+    ),
+    row(
+        "disk bandwidth: the same",
+        &[
+            ("cgroup", "conformance::on_this_kernel::disk"),
+            ("cgroup", "kernel::a_disk"),
+            ("cgroup", "counting::bytes_from_a_disk"),
+            ("daemon", "disk::"),
+        ],
+    ),
+    row("network bytes, read", &[("cgroup", "counting::the_network")]),
+    row("every other test of the cgroup writer", &[("cgroup", "")]),
+    row("CPU time by eBPF, within 1 % of the kernel's", &[("sampler", "accuracy::")]),
+    row("thresholds in the kernel ring in time", &[("sampler", "events::")]),
+    row("the eBPF programs load, as long as recorded", &[("sampler", "verif")]),
+    row("without BPF rights: the kernel's files, and why", &[("sampler", "fallback::"), ("daemon", "phases::without_bpf")]),
+    row("with the unit's capabilities only", &[("daemon", "capabilities::")]),
+    row("containers are found, named, forgotten", &[("discovery", ""), ("discovery_watches", ""), ("discovery_lxc", "")]),
+    row("limits follow usage through the five phases", &[("daemon", "phases::limits")]),
+    row("the sum of limits never passes the host", &[("daemon", "full::"), ("daemon", "first::the_sum")]),
+    row("what something else changes", &[("daemon", "foreign::")]),
+    row("unguarded is untouched", &[("daemon", "untouched::")]),
+    row("an end, a death, a reload", &[("daemon", "ending::"), ("daemon", "crash::"), ("daemon", "release")]),
+    row("all containers burst at once", &[("daemon", "storm::")]),
+    row("a CPU goes and comes back", &[("daemon", "hotplug::")]),
+    row("every other test of the daemon", &[("daemon", "")]),
+    row("REST interface and metrics", &[("api", "")]),
+    row("`check`, `replay`", &[("check", ""), ("replay", "")]),
+    row("Docker", &[("engines", "engines::docker")]),
+    row("Podman", &[("engines", "engines::podman")]),
+    row("LXC", &[("engines", "engines::lxc")]),
+    row("LXD", &[("engines", "engines::lxd")]),
+    row("Kubernetes, by its paths and log files", &[("engines", "kubernetes::")]),
+    row("the packaged unit under systemd", &[("configs/systemd/headroom-agent.service", "")]),
+];
+
+/// Tests of the tests' own tools tell of nothing.
+pub(super) fn is_ours(test: &str) -> bool {
+    test.starts_with("support::") || test.starts_with("fake::") || test.contains("::on_files_")
+}
