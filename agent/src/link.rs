@@ -16,6 +16,7 @@ mod stock;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -93,6 +94,8 @@ struct Shared {
     done: Arc<parking::Done>,
     /// A report is to be made now.
     now: Arc<Notify>,
+    /// Whether reports are to have what the kernel counted.
+    wants_counted: Arc<AtomicBool>,
 }
 
 /// What the host does now.
@@ -182,6 +185,9 @@ impl Link {
     pub async fn run(self) {
         let Self { parts, client, identity, state_dir, interval, line: Line { sender, shared, .. } } = self;
         tracing::info!(urls = ?client.urls(), instance = identity.instance(), "linked to central");
+        // As at the last run, until central says otherwise.
+        let kept = sender.borrow().as_ref().is_some_and(|orders| orders.wants_counted);
+        shared.wants_counted.store(kept, Ordering::Relaxed);
         let asking = orders::ask(&client, &identity, &state_dir, &sender, Arc::clone(&parts.control), &shared);
         let reporting = stock::report(&client, &identity, interval, &parts, &shared);
         tokio::join!(asking, reporting);

@@ -7,6 +7,7 @@ pub use headroom_model::accounting::Areas;
 use headroom_model::limit::Limit;
 use headroom_model::policy::cores::Topology;
 use headroom_model::resource::PerResource;
+use headroom_model::wire::Counted;
 
 use crate::cgroup::{Mode, Throttling};
 use crate::containers::Container;
@@ -87,6 +88,9 @@ pub struct ContainerStatus {
     pub resources: PerResource<Option<ResourceStatus>>,
     /// The kernel's own count of its CPU time over its whole life, in share-seconds.
     pub cpu_total: Option<f64>,
+    /// What else the kernel counted over its life.
+    #[serde(skip)]
+    pub counted: Counted,
     /// The kernel's throttling counters, where a CPU limit is or was set.
     pub throttling: Option<Throttling>,
     /// The block device that the disk limits are for: major, minor, path.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use headroom_central::series::{Field, Kind, Metric, Owner, Sample, Settings, open};
+use headroom_central::series::{Embedded, Field, Kind, Metric, Owner, Sample, Settings, TimeSeriesSink as _};
 use headroom_model::resource::Resource;
 
 /// Seconds between two samples.
@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     let end: f64 = args.next().context("expected a time")?.parse()?;
     std::fs::create_dir_all(&directory)?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let sink = open(&directory, &Settings::default())?;
+        let sink = Embedded::open(&directory.join("series.db"), &Settings::default())?;
         let owner = Owner { kind: Kind::Structure, name: Arc::from("cont0") };
         for step in 0..86_400 / STEP {
             let at = end - 86_400.0 + f64::from(step * STEP);

@@ -198,6 +198,7 @@ fn report(host: u32, round: u32) -> Report {
         notes: Vec::new(),
         seed: None,
         cpu_total: Some(area),
+        counted: None,
         throttled: None,
         resources: ByResource { known: known.clone(), ..ByResource::default() },
     };

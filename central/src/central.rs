@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::documents::Documents;
 use crate::fleet::Fleet;
 use crate::refeeder::Groups;
-use crate::series::TimeSeriesSink;
+use crate::series::{RawFeed, TimeSeriesSink};
 use crate::store::{Sqlite, StateStore};
 use crate::{agents, database_snapshoter, refeeder, seed, series, structures_snapshoter};
 
@@ -31,6 +31,8 @@ pub struct Central {
     pub common: Arc<Common>,
     /// Time series.
     pub series: Arc<dyn TimeSeriesSink>,
+    /// The way of the agents' raw series, where they are wanted.
+    pub raw_feed: Option<Arc<RawFeed>>,
     /// Used, allocated and reserved amounts.
     pub ledger: Arc<Ledger>,
     /// Who changed what.
@@ -49,13 +51,14 @@ impl Central {
         let store: Arc<dyn StateStore> = Arc::new(Sqlite::open(&directory.join("state.db"))?);
         seed::fill(&*store, config.profile).await?;
         let documents = Documents::open(store).await?;
-        let series = series::open(directory, &config.series)?;
+        let (series, raw_feed) = series::open(&config)?;
         let ledger = Ledger::open(directory, &config.accounting)?;
         let central = Self {
             fleet: Arc::new(Fleet::new(config.quiet_after)),
             groups: Arc::new(Groups::new(&documents)),
             common: Arc::new(Common::new(&documents)),
             series,
+            raw_feed: raw_feed.map(Arc::new),
             ledger,
             audit: Arc::new(Audit::open(&directory.join("audit.db"))?),
             access: Arc::new(Access::load(directory, config.is_open())?),

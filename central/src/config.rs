@@ -9,6 +9,8 @@ use headroom_model::duration::seconds;
 use headroom_model::profile::Profile;
 use serde::{Deserialize, Deserializer};
 
+use crate::series::Place;
+
 /// Everything that `central.toml` can say. `configs/central.toml` comments each key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +30,10 @@ pub struct Config {
     pub quiet_after: Duration,
     /// `[tls]`
     pub tls: Option<Tls>,
+    /// Where time series are kept.
+    pub time_series: Place,
+    /// `[opentsdb]`
+    pub opentsdb: Option<crate::series::OpenTsdbSettings>,
     /// `[series]`
     pub series: crate::series::Settings,
     /// `[accounting]`
@@ -54,6 +60,8 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             quiet_after: Duration::from_secs(15),
             tls: None,
+            time_series: Place::default(),
+            opentsdb: None,
             series: crate::series::Settings::default(),
             accounting: crate::accounting::Prices::default(),
         }
@@ -73,6 +81,10 @@ impl Config {
         let config: Self = toml::from_str(text)?;
         let least = Duration::from_secs(1);
         ensure!(config.quiet_after >= least, "quiet_after is {:?}, expected at least {least:?}", config.quiet_after);
+        ensure!(
+            config.time_series != Place::OpenTsdb || config.opentsdb.is_some(),
+            "time_series is \"opentsdb\", but there is no [opentsdb] with its url"
+        );
         Ok(config)
     }
 
@@ -134,5 +146,6 @@ mod tests {
         assert!(says("quiet_after = \"5 weeks\"").contains("no length of time"));
         assert!(says("quiet_after = 0.5").contains("at least 1s"));
         assert!(says("profile = \"fast\"").contains("classic"));
+        assert!(says("time_series = \"opentsdb\"").contains("no [opentsdb]"));
     }
 }

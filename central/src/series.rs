@@ -1,6 +1,7 @@
 //! Time series: what the documents of structures, users and services said when.
 //!
-//! [`TimeSeriesSink`] is what a place for them has to do; [`open`] gives the embedded one, a SQLite file in the state directory. It buffers
+//! [`TimeSeriesSink`] is what a place for them has to do; [`open`] gives the one that the settings name. OpenTSDB is written to and asked over HTTP
+//! ([`opentsdb`]). The embedded one is a SQLite file in the state directory: it buffers
 //! about a minute of each owner's rows, packed as they come ([`packing`]), and writes them down staggered, one transaction a second. Each finished
 //! hour is packed anew as one row an owner, and rolled up to minutes and to an hour ([`compaction`]); each of the three is kept as long as the
 //! settings say, and the file as small ([`retention`]).
@@ -11,6 +12,7 @@ mod compaction;
 mod config;
 mod embedded;
 mod metric;
+mod opentsdb;
 mod packing;
 mod reader;
 mod retention;
@@ -22,22 +24,23 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 
-pub use config::Settings;
+pub use config::{Place, Settings};
 pub use embedded::Embedded;
 pub use metric::{Field, Metric};
+pub use opentsdb::{OpenTsdb, RawFeed, Settings as OpenTsdbSettings};
 pub use route::__path_timeseries;
 pub(crate) use route::time;
 pub use route::{Series, timeseries};
 
 use crate::answer::Answer;
 use crate::central::Central;
+use crate::config::Config;
 
 /// What kind of thing has a series: the tag's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,11 +146,23 @@ pub trait TimeSeriesSink: Send + Sync + std::fmt::Debug {
 
     /// Returns when all that was appended is durable.
     async fn flush(&self) -> Result<(), SeriesError>;
+
+    /// What keeps it from taking samples now.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
-/// The embedded place for series: `series.db` in a directory.
-pub fn open(directory: &Path, settings: &Settings) -> Result<Arc<dyn TimeSeriesSink>, SeriesError> {
-    Ok(Arc::new(Embedded::open(&directory.join("series.db"), settings)?))
+/// The place for series that the settings name, and the way of the agents' raw series, where they are wanted.
+pub fn open(config: &Config) -> Result<(Arc<dyn TimeSeriesSink>, Option<RawFeed>), SeriesError> {
+    match (config.time_series, &config.opentsdb) {
+        (Place::OpenTsdb, Some(settings)) => {
+            let place = Arc::new(OpenTsdb::new(settings)?);
+            let raw = settings.raw_feed.then(|| RawFeed::new(Arc::clone(&place)));
+            Ok((place, raw))
+        }
+        _ => Ok((Arc::new(Embedded::open(&config.state_dir.join("series.db"), &config.series)?), None)),
+    }
 }
 
 /// `GET /timeseries`.

@@ -113,8 +113,49 @@ pub struct ContainerReport {
     /// Times the kernel throttled it, and for how long in sum, in s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttled: Option<(u64, f64)>,
+    /// Where [`Orders::wants_counted`] asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted>,
     /// What was read of it.
     pub resources: ByResource<ResourceReport>,
+}
+
+/// What the kernel counted over a container's life, each with when that was read: seconds since the epoch, by the agent's clock. It is read at the
+/// pace of windows, and of a container that rests less often. None where it counts no such thing for a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counted {
+    /// CPU time in user mode and in the kernel, in share-seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Pair>,
+    /// Read and written, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Pair>,
+    /// In and out, in Mbit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub net: Option<Pair>,
+}
+
+/// Two counters that were read at one time: `[at, first, second]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[f64; 3]", into = "[f64; 3]")]
+pub struct Pair {
+    /// When.
+    pub at: f64,
+    /// Both, in the order in which the field names them.
+    pub counters: [f64; 2],
+}
+
+impl From<[f64; 3]> for Pair {
+    fn from([at, first, second]: [f64; 3]) -> Self {
+        Self { at, counters: [first, second] }
+    }
+}
+
+impl From<Pair> for [f64; 3] {
+    fn from(Pair { at, counters: [first, second] }: Pair) -> Self {
+        [at, first, second]
+    }
 }
 
 /// What happens to a container.
@@ -234,6 +275,9 @@ pub struct Orders {
     pub rules: Vec<Rule>,
     /// The Guardian and the Scaler.
     pub services: Vec<Service>,
+    /// Whether reports are to have [`ContainerReport::counted`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_counted: bool,
     /// What may be given out on the host, where somebody has said so; the host's own settings may say less.
     #[serde(default)]
     pub host_max: ByResource<Most>,

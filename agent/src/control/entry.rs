@@ -78,6 +78,8 @@ pub(super) struct Entry {
     /// When somebody looked at it last, `CLOCK_MONOTONIC` ns.
     pub(super) looked_ns: u64,
     /// When disks were read last, `CLOCK_MONOTONIC` ns.
+    pub(super) cpu_at_ns: u64,
+    /// The same of its disks.
     pub(super) disks_at_ns: u64,
     /// When the network was.
     pub(super) net_at_ns: u64,
@@ -125,6 +127,7 @@ impl Entry {
             areas: PerResource::default(),
             began: first.clone(),
             looked_ns: 0,
+            cpu_at_ns: first.at_ns,
             disks_at_ns: first.at_ns,
             net_at_ns: first.at_ns,
             last: first,

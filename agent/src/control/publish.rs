@@ -5,9 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use headroom_model::limit::Limit;
 use headroom_model::resource::{PerResource, Resource};
+use headroom_model::wire::{Counted, Pair};
 
 use super::entry::{Entry, Phase};
 use super::state::State;
+use crate::cgroup::{DiskReading, InterfaceReading};
 use crate::clock;
 use crate::status::{ContainerStatus, DiskDevice, GuardMode, HostStatus, NetDevice, ResourceStatus, Snapshot};
 
@@ -16,6 +18,8 @@ const PACE_NS: u64 = 500_000_000;
 
 /// Decisions are shown at most this often: a snapshot of hundreds of containers takes longer than what it tells of.
 const DECISIONS_NS: u64 = 200_000_000;
+
+const MIB: f64 = 1_048_576.0;
 
 /// Publishes snapshots: after each step in which something happened, and at a steady pace.
 #[derive(Debug)]
@@ -132,12 +136,29 @@ impl Entry {
             effective_cpus: Arc::clone(&shown.effective_cpus),
             resources: PerResource::from_fn(|r| self.resource_status(r)),
             cpu_total: self.last.cpu_time.map(|time| time.total_us as f64 / 1e4),
+            counted: self.counted(),
             throttling: self.last.throttling,
             disk: shown.disk.clone(),
             net: shown.net.clone(),
         };
         self.shown = Some(shown);
         status
+    }
+
+    /// In the units of resources. Of a container in the host's network nothing is known.
+    fn counted(&self) -> Counted {
+        let (now_ns, now) = (clock::monotonic_ns(), clock::wall());
+        let pair = |at_ns: u64, counters| Pair { at: now - now_ns.saturating_sub(at_ns) as f64 / 1e9, counters };
+        let cpu = self.last.cpu_time.map(|time| pair(self.cpu_at_ns, [time.user_us, time.kernel_us].map(|us| us as f64 / 1e4)));
+        let disk = self.last.disks.as_ref().map(|disks| {
+            let mib = |bytes: fn(&DiskReading) -> u64| disks.iter().map(bytes).sum::<u64>() as f64 / MIB;
+            pair(self.disks_at_ns, [mib(|disk| disk.read_bytes), mib(|disk| disk.write_bytes)])
+        });
+        let net = self.last.net.as_ref().filter(|net| !net.shares_host).map(|net| {
+            let mbit = |bytes: fn(&InterfaceReading) -> u64| net.interfaces.iter().map(bytes).sum::<u64>() as f64 * 8.0 / 1e6;
+            pair(self.net_at_ns, [mbit(|interface| interface.received_bytes), mbit(|interface| interface.sent_bytes)])
+        });
+        Counted { cpu, disk, net }
     }
 
     /// `None` for what this container has no controller for.

@@ -200,6 +200,9 @@ impl Entry {
         if reading.cpusets.is_some() || reading.disks.is_some() || reading.net.is_some() {
             self.shown = None;
         }
+        if reading.cpu_time.is_some() {
+            self.cpu_at_ns = reading.at_ns;
+        }
         let last = &mut self.last;
         last.at_ns = reading.at_ns;
         last.cpu_time = reading.cpu_time.or(last.cpu_time);

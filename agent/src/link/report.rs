@@ -26,10 +26,11 @@ pub(super) struct Moment<'a> {
     pub(super) problems: Vec<String>,
     pub(super) dropped: u64,
     pub(super) sequence: u64,
+    pub(super) wants_counted: bool,
 }
 
 pub(super) fn report(identity: &Identity, parts: &Parts, moment: Moment<'_>) -> Report {
-    let Moment { snapshot, own, decisions, sets, revision, problems, dropped, sequence } = moment;
+    let Moment { snapshot, own, decisions, sets, revision, problems, dropped, sequence, wants_counted } = moment;
     let host = host(&snapshot.host, own.config.guardian.profile);
     Report {
         host: identity.host().to_owned(),
@@ -39,7 +40,11 @@ pub(super) fn report(identity: &Identity, parts: &Parts, moment: Moment<'_>) -> 
         at: snapshot.at,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         status: HostReport { api: parts.api.map(|a| a.to_string()), revision, problems, reports_dropped: dropped, ..host },
-        containers: snapshot.containers.iter().map(|c| container(c, own, &parts.boot_id)).collect(),
+        containers: snapshot
+            .containers
+            .iter()
+            .map(|c| ContainerReport { counted: wants_counted.then_some(c.counted), ..container(c, own, &parts.boot_id) })
+            .collect(),
         decisions: decisions.iter().map(|d| decision(d)).collect(),
         sets,
     }
@@ -88,6 +93,7 @@ fn container(container: &ContainerStatus, own: &Settings, boot_id: &str) -> Cont
         notes: container.notes.iter().map(ToString::to_string).collect(),
         seed: rule.map(|rule| seed(rule)),
         cpu_total: container.cpu_total,
+        counted: None,
         throttled: container.throttling.map(|t| (t.throttled_periods, t.throttled_us as f64 / 1e6)),
         resources: ByResource { known, ..ByResource::default() },
     }

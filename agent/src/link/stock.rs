@@ -1,6 +1,7 @@
 //! Takes stock every few seconds, and sends it.
 
 use std::io::Write as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -47,6 +48,7 @@ pub(super) async fn report(client: &Client, identity: &Identity, interval: Durat
                     problems: in_force.problems.clone(),
                     dropped: queue.borrow().dropped(),
                     sequence,
+                    wants_counted: shared.wants_counted.load(Ordering::Relaxed),
                 };
                 match compressed(&make(identity, parts, moment)) {
                     Ok(report) => queue.borrow_mut().push(report),

@@ -20,6 +20,7 @@ use headroom_agent::status::{
 };
 use headroom_model::limit::Limit;
 use headroom_model::resource::{PerResource, Resource};
+use headroom_model::wire::Counted;
 use tokio::sync::oneshot;
 
 pub(crate) const TOKEN: &str = "a-token-of-twenty-two-";
@@ -83,6 +84,7 @@ pub(crate) fn cont0() -> ContainerStatus {
         effective_cpus: "0-1".into(),
         resources,
         cpu_total: None,
+        counted: Counted::default(),
         throttling: Some(Throttling { periods: 100, throttled_periods: 7, throttled_us: 1_500_000 }),
         disk: Some(Arc::new(DiskDevice { major: 8, minor: 16, path: "/dev/sdb".to_owned() })),
         net: Some(Arc::new(NetDevice { in_container: "eth0".to_owned(), in_host: "veth0a1".to_owned() })),
@@ -102,6 +104,7 @@ pub(crate) fn bare() -> ContainerStatus {
         effective_cpus: "0-4".into(),
         resources,
         cpu_total: None,
+        counted: Counted::default(),
         throttling: None,
         disk: None,
         net: None,

@@ -134,6 +134,7 @@ mod tests {
             notes: Vec::new(),
             seed: None,
             cpu_total: None,
+            counted: None,
             throttled: None,
             resources,
         };

@@ -88,6 +88,7 @@ pub fn build(central: &Central, host: &str) -> Orders {
     }
     orders.host_max = host_max(documents, host);
     orders.sets = fleet.sets(host);
+    orders.wants_counted = central.raw_feed.is_some();
     orders.revision = revision(&orders);
     orders
 }

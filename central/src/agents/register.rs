@@ -179,6 +179,7 @@ mod tests {
             notes: Vec::new(),
             seed,
             cpu_total: None,
+            counted: None,
             throttled: None,
             resources,
         }

@@ -40,6 +40,9 @@ pub(super) async fn take(
     let at = (report.at - (sent.sent_at - now)).min(now);
     central.ledger.receive(&report, at, |container| central.groups.of(container)).await?;
     if let Heard::News { is_first, appeared } = central.fleet.receive(&report, sent.sent_at, now)? {
+        if let Some(feed) = &central.raw_feed {
+            feed.take(&report, at);
+        }
         central.audit.decided(&report.host, at - report.at, &report.decisions);
         if !appeared.is_empty() {
             let registered = register::containers(&central, &report, &appeared).await;

@@ -24,6 +24,7 @@ fn container(name: &str, usage: f64) -> ContainerReport {
         notes: Vec::new(),
         seed: None,
         cpu_total: None,
+        counted: None,
         throttled: None,
         resources,
     }

@@ -6,6 +6,17 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::duration;
 
+/// Where series are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In a file of the state directory.
+    #[default]
+    Embedded,
+    /// In OpenTSDB.
+    OpenTsdb,
+}
+
 /// For how long series are kept, and how large they may get. The oldest go first, and of these samples before minutes before hours.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,7 +43,7 @@ impl Default for Settings {
 }
 
 /// A number of bytes, or a text with a unit: `"512MiB"`, `"4GiB"`.
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     use serde::de::Error as _;
     #[derive(Deserialize)]
     #[serde(untagged)]

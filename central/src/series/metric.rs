@@ -126,6 +126,16 @@ impl Metric {
         (self.0 < PEAKS).then(|| Field::ALL[usize::from(self.0 / RESOURCES)])
     }
 
+    /// Whether it is the greatest usage of a time that was rolled up.
+    pub(super) const fn is_peak(self) -> bool {
+        self.0 >= PEAKS && self.0 < CONF
+    }
+
+    /// What it is rolled up from: of a greatest usage the usage, of everything else itself.
+    pub(super) fn recorded(self) -> Self {
+        self.resource().filter(|_| self.is_peak()).map_or(self, |resource| Self::of(resource, Field::Usage))
+    }
+
     /// How many steps a unit has: values are kept to a hundredth of their resource's unit, times to a millisecond.
     pub(super) fn steps(self) -> f64 {
         if self.0 < CONF { 100.0 } else { 1000.0 }

@@ -32,6 +32,8 @@ struct Fleet {
     conflicts: Vec<Conflict>,
     /// Documents that are not understood, and are left as they are.
     problems: Vec<Problem>,
+    /// What keeps time series from being kept now.
+    time_series: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -98,6 +100,13 @@ async fn fleet(State(central): State<Central>) -> Response {
     let unheard = unheard.collect();
     json(
         StatusCode::OK,
-        &Fleet { at: wall(), unheard, conflicts: central.fleet.conflicts(), problems: central.documents.problems(), hosts },
+        &Fleet {
+            at: wall(),
+            unheard,
+            conflicts: central.fleet.conflicts(),
+            problems: central.documents.problems(),
+            time_series: central.series.trouble(),
+            hosts,
+        },
     )
 }

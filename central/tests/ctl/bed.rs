@@ -148,6 +148,7 @@ impl Agent {
             notes: Vec::new(),
             seed: None,
             cpu_total: None,
+            counted: None,
             throttled: None,
             resources: of_cpu_and_mem(ResourceReport {
                 guard: false,

@@ -277,6 +277,7 @@ fn container(name: &str) -> ContainerReport {
         notes: Vec::new(),
         seed: None,
         cpu_total: None,
+        counted: None,
         throttled: Some((0, 0.0)),
         resources,
     }
