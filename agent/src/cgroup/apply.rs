@@ -130,8 +130,8 @@ pub(super) fn apply(cgroup: &Cgroup, changes: &[Change]) -> Result<(), ApplyErro
 
 impl<'a> Transaction<'a> {
     fn undo(self) -> Vec<CgroupError> {
-        // Nothing stands half-way in a cgroup that is gone.
-        self.done.iter().rev().filter_map(|undo| undo.run().err()).filter(|error| !error.is_gone()).collect()
+        // Nothing stands half-way in a cgroup that is gone, or on its way.
+        self.done.iter().rev().filter_map(|undo| undo.run().err()).filter(|error| !error.is_absent()).collect()
     }
 
     fn take(&mut self, change: &Change) -> Result<()> {

@@ -167,7 +167,7 @@ impl CpuQuota {
             match self.take(from.restoring(*step)) {
                 Ok(()) => {}
                 // Nothing stands half-way where nothing stands.
-                Err(gone) if gone.is_gone() => return gone,
+                Err(gone) if gone.is_absent() => return gone,
                 Err(undo) => return CgroupError::HalfDone { cause: cause.into(), undo: undo.into() },
             }
         }

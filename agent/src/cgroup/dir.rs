@@ -77,7 +77,7 @@ impl Dir {
 
     /// The directories of the cgroups right below it.
     pub(super) fn children(&self) -> Result<Vec<Self>> {
-        let failed = |errno: nix::Error| self.read_error("", errno.into());
+        let failed = |errno: nix::Error| self.read_error("", Controller::Cpu, errno.into());
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut listing = Listing::openat(&self.fd, ".", flags, Permissions::empty()).map_err(failed)?;
         let mut children = Vec::new();
@@ -100,7 +100,7 @@ impl Dir {
     /// Opens a file of it to be kept.
     pub(super) fn file(self: &Arc<Self>, name: &'static str, controller: Controller, access: Access) -> Result<KeptFile> {
         let file = self.open_file(name, controller, access)?;
-        Ok(KeptFile { file, name, dir: Arc::clone(self) })
+        Ok(KeptFile { file, name, controller, dir: Arc::clone(self) })
     }
 
     fn open_file(&self, name: &str, controller: Controller, access: Access) -> Result<File> {
@@ -112,12 +112,7 @@ impl Dir {
         match openat(&self.fd, name, how | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Permissions::empty()) {
             Ok(fd) => Ok(File::from(fd)),
             Err(_) if !self.alive() => Err(self.gone()),
-            Err(nix::Error::ENOENT) => Err(CgroupError::NoController {
-                path: self.path.clone(),
-                file: name.to_owned(),
-                controller: controller.key(self.version()),
-                advice: self.advice(controller),
-            }),
+            Err(nix::Error::ENOENT) => Err(self.no_controller(name, controller)),
             Err(errno) if access == Access::Read => Err(CgroupError::Read { file: self.whole(name), answer: errno.into() }),
             Err(errno) => {
                 let value = String::new();
@@ -128,6 +123,15 @@ impl Dir {
                     answer: errno.into(),
                 })
             }
+        }
+    }
+
+    fn no_controller(&self, name: &str, controller: Controller) -> CgroupError {
+        CgroupError::NoController {
+            path: self.path.clone(),
+            file: name.to_owned(),
+            controller: controller.key(self.version()),
+            advice: self.advice(controller),
         }
     }
 
@@ -149,8 +153,8 @@ impl Dir {
     /// All of a file.
     pub(super) fn read(&self, name: &str, controller: Controller) -> Result<String> {
         let file = self.open_file(name, controller, Access::Read)?;
-        let text = whole_text(&file).map_err(|answer| self.read_error(name, answer))?;
-        String::from_utf8(text).map_err(|_not| self.read_error(name, io::ErrorKind::InvalidData.into()))
+        let text = whole_text(&file).map_err(|answer| self.read_error(name, controller, answer))?;
+        String::from_utf8(text).map_err(|_not| self.read_error(name, controller, io::ErrorKind::InvalidData.into()))
     }
 
     /// Reads a file through `parse`, which says `None` to what it does not understand.
@@ -170,23 +174,38 @@ impl Dir {
         let file = self.open_file(name, controller, Access::Write)?;
         // A plain file of a fake tree keeps its end when something shorter is written; cgroupfs has no length to set.
         if !self.hierarchy.checked {
-            file.set_len(0).map_err(|answer| self.write_error(name, value, answer))?;
+            file.set_len(0).map_err(|answer| self.write_error(name, controller, value, answer))?;
         }
         // An empty write would not reach the kernel's handler: the newline makes it one.
         let line = format!("{value}\n");
-        file.write_all_at(line.as_bytes(), 0).map_err(|answer| self.write_error(name, value, answer))
+        file.write_all_at(line.as_bytes(), 0).map_err(|answer| self.write_error(name, controller, value, answer))
     }
 
-    fn read_error(&self, name: &str, answer: io::Error) -> CgroupError {
-        if self.alive() { CgroupError::Read { file: self.whole(name), answer } } else { self.gone() }
+    fn read_error(&self, name: &str, controller: Controller, answer: io::Error) -> CgroupError {
+        self.taken_away(name, controller, &answer).unwrap_or_else(|| CgroupError::Read { file: self.whole(name), answer })
     }
 
-    fn write_error(&self, name: &str, value: &str, answer: io::Error) -> CgroupError {
-        if self.alive() {
-            CgroupError::Write { file: self.whole(name), value: value.to_owned(), why: meaning(name, &answer), answer }
-        } else {
-            self.gone()
+    fn write_error(&self, name: &str, controller: Controller, value: &str, answer: io::Error) -> CgroupError {
+        let taken_away = match (controller, answer.raw_os_error()) {
+            // There it may be the disk that is not there.
+            (Controller::Io, Some(nix::libc::ENODEV)) if self.alive() => None,
+            _ => self.taken_away(name, controller, &answer),
+        };
+        taken_away.unwrap_or_else(|| CgroupError::Write {
+            file: self.whole(name),
+            value: value.to_owned(),
+            why: meaning(name, &answer),
+            answer,
+        })
+    }
+
+    /// What it means that an open file answers so, where it means that the file is gone: with its cgroup, or with its controller. A
+    /// cgroup that is being removed loses its controllers' files first and is there for a moment without them.
+    fn taken_away(&self, name: &str, controller: Controller, answer: &io::Error) -> Option<CgroupError> {
+        if !self.alive() {
+            return Some(self.gone());
         }
+        (answer.raw_os_error() == Some(nix::libc::ENODEV)).then(|| self.no_controller(name, controller))
     }
 }
 
@@ -233,13 +252,14 @@ fn relative(path: &CgroupPath) -> &str {
 pub(super) struct KeptFile {
     file: File,
     name: &'static str,
+    controller: Controller,
     dir: Arc<Dir>,
 }
 
 impl KeptFile {
     /// All of the file, in one `pread`; `buffer` must be longer than the file.
     pub(super) fn read<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b str> {
-        let length = self.file.read_at(buffer, 0).map_err(|answer| self.dir.read_error(self.name, answer))?;
+        let length = self.file.read_at(buffer, 0).map_err(|answer| self.dir.read_error(self.name, self.controller, answer))?;
         let text = &buffer[..length];
         match std::str::from_utf8(text) {
             Ok(text) => Ok(text),
@@ -251,7 +271,7 @@ impl KeptFile {
     pub(super) fn write(&self, value: &str) -> Result<()> {
         let written = if self.dir.hierarchy.checked { Ok(()) } else { self.file.set_len(0) }
             .and_then(|()| self.file.write_all_at(value.as_bytes(), 0));
-        written.map_err(|answer| self.dir.write_error(self.name, value, answer))
+        written.map_err(|answer| self.dir.write_error(self.name, self.controller, value, answer))
     }
 
     /// The error for a text that makes no sense.

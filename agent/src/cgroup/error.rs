@@ -168,6 +168,11 @@ impl CgroupError {
     pub fn is_no_controller(&self) -> bool {
         matches!(self, Self::NoController { .. })
     }
+
+    /// Whether it says that what it is about is not there: the cgroup, or the controller. So does one that is just being removed.
+    pub fn is_absent(&self) -> bool {
+        self.is_gone() || self.is_no_controller()
+    }
 }
 
 /// A missing controller is an answer too: `None`.

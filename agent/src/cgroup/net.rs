@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Cgroup;
 use super::dir::Dir;
-use super::error::Result;
+use super::error::{CgroupError, Result};
 use super::hierarchies::Controller;
 
 /// What went through the interfaces that a cgroup's processes see.
@@ -43,14 +43,19 @@ pub(super) fn read(cgroup: &Cgroup) -> Result<Option<NetReading>> {
     Ok(None)
 }
 
-/// The processes of a cgroup and of all below it.
+/// The processes of a cgroup and of all below it. One that is threaded has none, it has threads: v2 answers `EOPNOTSUPP`, and lists the
+/// processes in the cgroup above that is not.
 pub(super) fn processes(dir: &Dir, controller: Controller) -> Result<Vec<u32>> {
-    let mut pids: Vec<u32> = dir.read("cgroup.procs", controller)?.lines().filter_map(|line| line.parse().ok()).collect();
+    let mut pids: Vec<u32> = match dir.read("cgroup.procs", controller) {
+        Ok(text) => text.lines().filter_map(|line| line.parse().ok()).collect(),
+        Err(CgroupError::Read { answer, .. }) if answer.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => Vec::new(),
+        Err(error) => return Err(error),
+    };
     for child in dir.children()? {
         match processes(&child, controller) {
             Ok(more) => pids.extend(more),
             // It went away in the meantime.
-            Err(error) if error.is_gone() => {}
+            Err(error) if error.is_absent() => {}
             Err(error) => return Err(error),
         }
     }

@@ -120,6 +120,14 @@ impl EbpfSource {
         })
     }
 
+    /// How many instructions the kernel's verifier went through to prove the program: on every path, so more than the program has.
+    /// It gives up at a million. `None` where the kernel does not tell (before 5.16).
+    pub fn verified_instructions(&mut self) -> Result<Option<u32>, SamplerError> {
+        let name = self.program.name();
+        let info = program_of(&mut self.ebpf, self.program)?.info();
+        Ok(info.map_err(|e| unavailable(format!("asking about the program {name}"), &e))?.verified_instruction_count())
+    }
+
     fn cell(&self, slot: SlotId) -> Option<&SlotCell> {
         (*self.said.get(slot.0 as usize)?)?;
         self.cells.get(slot.0 as usize)

@@ -13,7 +13,7 @@ use headroom_model::limit::Limit;
 
 use crate::support::{TestCgroup, wait_until};
 
-fn place(controller: Controller) -> ControllerPlace {
+pub(crate) fn place(controller: Controller) -> ControllerPlace {
     let places = Hierarchies::probe().unwrap().controllers();
     let place = places.into_iter().find(|place| place.controller == controller);
     let place = place.unwrap_or_else(|| panic!("this host has no {controller:?} controller"));
@@ -22,7 +22,7 @@ fn place(controller: Controller) -> ControllerPlace {
 }
 
 /// A file of a cgroup, past the module that is tested.
-fn file(cgroup: &TestCgroup, controller: Controller, name: &str) -> PathBuf {
+pub(crate) fn file(cgroup: &TestCgroup, controller: Controller, name: &str) -> PathBuf {
     place(controller).root.join(cgroup.path().as_str()).join(name)
 }
 

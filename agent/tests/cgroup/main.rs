@@ -1,7 +1,7 @@
 //! The cgroup module on whatever this host has mounted (v1, hybrid, v2) and on trees of plain files in each of these shapes.
 //!
-//! `conformance` holds what must be true on all of them, the same bodies each time; `kernel` and `counting` what only a kernel does: refuse, forget,
-//! count; `fake` what a kernel never shows: nonsense.
+//! `conformance` holds what must be true on all of them, the same bodies each time; `kernel`, `refusals`, `states` and `counting` what only a kernel does: refuse,
+//! forget, count; `fake` what a kernel never shows: nonsense.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,3 +19,5 @@ mod counting;
 mod fake;
 mod ground;
 mod kernel;
+mod refusals;
+mod states;

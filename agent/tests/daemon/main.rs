@@ -17,6 +17,7 @@ mod phases;
 mod pinning;
 mod recorded;
 mod rest;
+mod squeeze;
 mod storm;
 mod tls;
 mod untouched;

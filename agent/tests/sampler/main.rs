@@ -7,6 +7,7 @@ mod events;
 mod fallback;
 mod load;
 mod testbed;
+mod verified;
 
 use std::time::Duration;
 

@@ -1,0 +1,224 @@
+//! Memory limits that are lowered for real, a thousand times, under containers that use them: nothing is killed, nothing stays stalled, and
+//! what was not done is explained.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use headroom_agent::cgroup::{Controller, Version};
+
+use crate::agent::{Agent, BINARY};
+use crate::bed::{Bed, Config};
+use crate::files::{read, version, write};
+use crate::support::{Burner, TestCgroup};
+
+const MIB: u64 = 1024 * 1024;
+/// How many lowerings there are to be, over all containers.
+const LOWERINGS: u64 = 1000;
+/// Of each kind of container.
+const EACH: usize = 4;
+/// Where somebody else sets the limit each time it has come down: the agent goes on from there.
+const RAISED: u64 = 360;
+/// What a container that grows has at most before it starts anew, in MiB.
+const GROWN: usize = 96;
+/// Just above what a container needs: `fit_to_usage` leaves one and a half of it.
+const BOUNDARY: u64 = 24;
+
+/// The files with the limit that moves and with the hard one; v1 has one for both.
+fn limit_files(container: &TestCgroup) -> [&'static str; 2] {
+    match version(container, Controller::Memory) {
+        Version::V1 => ["memory.limit_in_bytes"; 2],
+        Version::V2 => ["memory.high", "memory.max"],
+    }
+}
+
+/// The lesser of both, in MiB; `None` for none.
+fn limit(container: &TestCgroup) -> Option<u64> {
+    let bytes = |file| read(container, Controller::Memory, file).parse::<u64>().ok();
+    limit_files(container).into_iter().filter_map(bytes).min().filter(|bytes| *bytes < u64::MAX / 4).map(|bytes| bytes / MIB)
+}
+
+fn set(container: &TestCgroup, file: &str, mib: u64) {
+    write(container, Controller::Memory, file, &(mib * MIB).to_string());
+}
+
+fn config(bed: &Bed, max: u64) -> Config {
+    let mut config = bed.config();
+    config.set("guardian", "guardable", "['mem']").set("guardian", "profile", "'responsive'");
+    config.set("guardian", "cooldown", "0").set("guardian.window", "mem", "'50ms'");
+    config.set("host.max", "mem", "100000").set("scaler", "lower_memory_v1", "true");
+    let table = format!("[container.mem]\nmin = 16\nmax = {max}\nboundary = {BOUNDARY}");
+    config.container("name = '*'\nguard = true").resource(&table);
+    config
+}
+
+/// What is in a container.
+enum Inside {
+    /// Memory that stays in use, just under the limit.
+    Held { _burner: Burner },
+    /// Memory that grows while the limit comes down, and starts anew at some size.
+    Grows { burner: Burner, held: usize },
+    /// Reads a large file over and over, past its limit: page cache.
+    Cache(Child),
+}
+
+impl Inside {
+    fn new(container: &TestCgroup, kind: &str) -> Self {
+        match kind {
+            "held" => {
+                let mut burner = container.burn(0, 0.0);
+                burner.hold(60);
+                Self::Held { _burner: burner }
+            }
+            "grows" => Self::Grows { burner: container.burn(0, 0.0), held: 0 },
+            _ => {
+                // What is in the cache already is charged to who read it first, and costs nobody else anything.
+                let script = "read go; while :; do dd if=$1 iflag=nocache count=0; dd if=$1 of=/dev/null bs=1M; sleep 0.1; done";
+                let mut shell = Command::new("sh");
+                shell.args(["-c", script, "sh", BINARY]).stdin(Stdio::piped()).stderr(Stdio::null());
+                let mut reader = shell.spawn().unwrap();
+                container.add(reader.id());
+                drop(reader.stdin.take());
+                Self::Cache(reader)
+            }
+        }
+    }
+
+    fn step(&mut self, container: &TestCgroup) {
+        let Self::Grows { burner, held } = self else { return };
+        if *held >= GROWN {
+            (*burner, *held) = (container.burn(0, 0.0), 0);
+        }
+        burner.hold(1);
+        *held += 1;
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if let Self::Cache(reader) = self {
+            drop(reader.kill());
+            drop(reader.wait());
+        }
+    }
+}
+
+/// Decisions by action and outcome, as `/metrics` counts them.
+fn decided(agent: &Agent) -> BTreeMap<(String, String), u64> {
+    let page = agent.send("GET", "/metrics", "").body;
+    let label = |line: &str, name: &str| line.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let lines = page.lines().filter(|line| line.starts_with("headroom_decisions_total{"));
+    let count = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    lines.map(|line| ((label(line, "action"), label(line, "outcome")), count(line) as u64)).collect()
+}
+
+/// For how long nobody in the container could go on for want of memory, in µs; `None` where the kernel does not say.
+fn stalled_us(container: &TestCgroup) -> Option<u64> {
+    let root = container.hierarchies().unified_root()?;
+    let text = fs::read_to_string(root.join(container.path().as_str()).join("memory.pressure")).ok()?;
+    let full = text.lines().find_map(|line| line.strip_prefix("full "))?;
+    full.split("total=").nth(1)?.trim().parse().ok()
+}
+
+#[test]
+fn a_thousand_lowerings_kill_and_stall_nothing() {
+    let bed = Bed::new("squeeze");
+    let kinds = ["held", "grows", "cache"];
+    let names: Vec<_> = kinds.iter().flat_map(|kind| (0..EACH).map(move |n| (format!("{kind}{n}"), *kind))).collect();
+    let containers: Vec<_> = names.iter().map(|(name, _)| bed.container(name)).collect();
+    let mut insides: Vec<_> = containers.iter().zip(&names).map(|(container, (_, kind))| Inside::new(container, kind)).collect();
+    let mut config = config(&bed, 400);
+    config.set("scaler", "on_foreign_change", "'adopt'");
+    let agent = bed.run(&config);
+    names.iter().for_each(|(name, _)| agent.until_guarded(name));
+
+    let lowered = |decided: &BTreeMap<_, u64>| decided.get(&("MemRescaleDown".to_owned(), "applied".to_owned())).copied();
+    let (until, mut unexplained) = (Instant::now() + Duration::from_mins(4), Vec::new());
+    let (mut most_cache, mut counts) = (0.0_f64, BTreeMap::new());
+    for turn in 0.. {
+        assert!(Instant::now() < until, "{counts:?}");
+        for (container, inside) in containers.iter().zip(&mut insides) {
+            inside.step(container);
+            if limit(container).is_some_and(|now| now < RAISED - BOUNDARY) {
+                set(container, limit_files(container)[0], RAISED);
+            }
+            if let Inside::Cache(_) = inside {
+                let memory = container.memory().unwrap();
+                most_cache = most_cache.max(memory.current_mib - memory.usage_mib);
+            }
+        }
+        thread::sleep(Duration::from_millis(40));
+        if turn % 10 == 0 {
+            counts = decided(&agent);
+            eprintln!("{:?} {counts:?}", until - Instant::now());
+            let all = agent.get("/decisions?limit=200");
+            let undone = all.as_array().unwrap().iter().filter(|d| d["outcome"] == "failed" || d["outcome"] == "refused");
+            unexplained.extend(undone.filter(|d| !explains(d["detail"].as_str().unwrap_or_default())).cloned());
+            if lowered(&counts).unwrap_or(0) >= LOWERINGS {
+                break;
+            }
+        }
+    }
+    println!("decided: {counts:?}; at most {most_cache:.0} MiB of page cache");
+    assert_eq!(unexplained, Vec::<serde_json::Value>::new());
+    assert!(most_cache > 16.0, "the readers' files were cached: {most_cache} MiB");
+
+    // Left alone, what moves is within its limit, and goes on.
+    thread::sleep(Duration::from_secs(1));
+    let before: Vec<_> = containers.iter().map(stalled_us).collect();
+    thread::sleep(Duration::from_secs(2));
+    for ((container, (name, kind)), before) in containers.iter().zip(&names).zip(before) {
+        let memory = container.memory().unwrap();
+        assert_eq!(memory.oom_kills, Some(0), "{name}");
+        assert!(!container.processes().unwrap().is_empty(), "{name} lives");
+        let now = limit(container).unwrap();
+        assert!(memory.usage_mib < now as f64 && now < RAISED, "{name}: {memory:?} under {now}");
+        let stalled = stalled_us(container).zip(before).map(|(now, before)| now - before);
+        println!("{name}: {:.0} MiB under {now}, stalled for {stalled:?} µs of 2 s", memory.usage_mib);
+        // A reader of more than its limit waits for what it reads, by its own doing.
+        assert!(*kind == "cache" || stalled.is_none_or(|us| us < 200_000), "{name} stalls: {stalled:?} µs of 2 s");
+    }
+}
+
+/// Why a memory limit was not set, in words that say what was in the way.
+fn explains(detail: &str) -> bool {
+    ["MiB in use", "is gone", "has no memory"].iter().any(|reason| detail.contains(reason))
+}
+
+/// A limit that was found, hard, and too small for what is to come: it goes out of the way and comes back.
+#[test]
+fn a_hard_limit_in_the_way_is_raised_and_put_back() {
+    const FOUND: u64 = 64;
+    let bed = Bed::new("hard");
+    let container = bed.container("cont0");
+    let [_, hard] = limit_files(&container);
+    set(&container, hard, FOUND);
+    let mut config = config(&bed, 300);
+    config.set("agent", "restore_on_exit", "true");
+    let mut agent = bed.run(&config);
+    agent.until_guarded("cont0");
+    let mut burner = container.burn(0, 0.0);
+    // Never past the limit that stands, as one that wants to live has to on v1.
+    for step in 1..=20 {
+        burner.hold(8);
+        let wanted = (8 * step + BOUNDARY).min(160);
+        agent.until(&format!("{wanted} MiB are allowed"), |_| limit(&container).is_some_and(|now| now >= wanted));
+    }
+    agent.until("all of it is held", |_| container.memory().unwrap().usage_mib > 160.0);
+    let now = limit(&container).unwrap();
+    let hard_now = read(&container, Controller::Memory, hard).parse::<u64>().unwrap() / MIB;
+    match version(&container, Controller::Memory) {
+        // The one limit that there is moves itself.
+        Version::V1 => assert!(hard_now >= now),
+        Version::V2 => assert_eq!(hard_now, 300, "it is at the structure's max, and stays there"),
+    }
+    drop(burner);
+    agent.until("it has come down", |_| limit(&container).is_some_and(|now| now < 100));
+    assert_eq!(container.memory().unwrap().oom_kills, Some(0));
+    agent.end();
+    assert_eq!(read(&container, Controller::Memory, hard), (FOUND * MIB).to_string());
+    assert_eq!(container.memory().unwrap().oom_kills, Some(0));
+}
