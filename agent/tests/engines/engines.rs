@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::bed::{Bed, quota, sh};
 use crate::docs::{Section, section};
+use crate::engine::{DOCKER, LXC, LXD, PODMAN};
 
 /// A container that the agent guards by the section's settings.
 struct Guarded {
@@ -68,15 +69,7 @@ impl Guarded {
 #[test]
 #[ignore = "cargo xtask test runs it where the engines are"]
 fn docker() {
-    let mut bed = Bed::new();
-    let alone = r#"{"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false, "exec-opts": ["native.cgroupdriver=cgroupfs"]}"#;
-    fs::create_dir_all("/etc/docker").unwrap();
-    fs::write("/etc/docker/daemon.json", alone).unwrap();
-    bed.daemon("dockerd", &[], "docker version");
-    let image = bed.image("", &[]);
-    sh(&format!("docker import {} busybox", image.display()));
-
-    let guarded = Guarded::start(bed, "Docker", "docker", "web");
+    let guarded = Guarded::start(DOCKER.bed(), "Docker", "docker", "web");
     guarded.is_renamed("web", "shop-web");
     // The old name is another container's now.
     sh("docker run -d --name web busybox sleep 3600");
@@ -127,18 +120,7 @@ fn docker_elsewhere() {
 #[test]
 #[ignore = "cargo xtask test runs it where the engines are"]
 fn podman() {
-    let bed = Bed::new();
-    fs::create_dir_all("/etc/containers").unwrap();
-    fs::write(
-        "/etc/containers/containers.conf",
-        "[containers]\ndefault_ulimits = ['nofile=20000:20000', 'nproc=1000:1000']\nnetns = 'none'\n\
-         [engine]\ncgroup_manager = 'cgroupfs'\nevents_logger = 'file'\nruntime = 'runc'\n",
-    )
-    .unwrap();
-    fs::write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#).unwrap();
-    let image = bed.image("", &[]);
-    sh(&format!("podman import {} busybox", image.display()));
-    let guarded = Guarded::start(bed, "Podman", "podman", "web");
+    let guarded = Guarded::start(PODMAN.bed(), "Podman", "podman", "web");
     guarded.is_renamed("web", "shop-web");
     guarded.goes_away();
 }
@@ -146,10 +128,7 @@ fn podman() {
 #[test]
 #[ignore = "cargo xtask test runs it where the engines are"]
 fn lxc() {
-    let bed = Bed::new();
-    fs::create_dir_all("/var/lib/lxc").unwrap();
-    fs::write("/etc/lxc/default.conf", "lxc.net.0.type = empty\n").unwrap();
-    let guarded = Guarded::start(bed, "LXC", "lxc", "web");
+    let guarded = Guarded::start(LXC.bed(), "LXC", "lxc", "web");
     // LXC renames what is stopped only: that is another container.
     sh(&guarded.section.commands[1]);
     guarded.agent.until_guarded("shop-web");
@@ -161,15 +140,7 @@ fn lxc() {
 #[test]
 #[ignore = "cargo xtask test runs it where the engines are"]
 fn lxd() {
-    let mut bed = Bed::new();
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        fs::write(file, "root:1000000:65536\n").unwrap();
-    }
-    bed.daemon("lxd", &["--group", "root"], "lxd waitready --timeout 1");
-    let image = bed.image("rootfs", &[("metadata.yaml", "architecture: x86_64\ncreation_date: 1700000000\n")]);
-    sh("echo 'storage_pools: [{name: default, driver: dir}]
-profiles: [{name: default, devices: {root: {type: disk, path: /, pool: default}}}]' | lxd init --preseed");
-    sh(&format!("lxc image import {} --alias busybox", image.display()));
+    let bed = LXD.bed();
     sh("lxc launch busybox web");
 
     let guarded = Guarded::start(bed, "LXD", "lxd", "team_web");

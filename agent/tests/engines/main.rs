@@ -8,5 +8,9 @@
 mod agent;
 mod bed;
 mod docs;
+mod engine;
 mod engines;
 mod kubernetes;
+mod phases;
+#[path = "../daemon/policy.rs"]
+mod policy;
