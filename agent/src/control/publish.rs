@@ -133,6 +133,7 @@ impl Entry {
             resources: PerResource::from_fn(|r| self.resource_status(r)),
             cpu_total: self.last.cpu_time.map(|time| time.total_us as f64 / 1e4),
             throttling: self.last.throttling,
+            foreign_changes: self.foreign_changes,
             disk: shown.disk.clone(),
             net: shown.net.clone(),
         };

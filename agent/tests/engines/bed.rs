@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -90,6 +92,12 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         for daemon in &mut self.daemons {
+            // One that is killed leaves what keeps its successor from starting.
+            let _told = kill(Pid::from_raw(daemon.id().try_into().unwrap()), Signal::SIGTERM);
+            let until = Instant::now() + Duration::from_secs(20);
+            while matches!(daemon.try_wait(), Ok(None)) && Instant::now() < until {
+                sleep(Duration::from_millis(20));
+            }
             // Whatever is left goes with the namespace.
             drop(daemon.kill());
             drop(daemon.wait());

@@ -1,7 +1,7 @@
 //! The engines: how each is set up here, and what it is told.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::bed::{Bed, quietly, sh};
 
@@ -17,6 +17,10 @@ pub(crate) struct Engine {
     label: &'static str,
     /// Before what is to be run in it.
     exec: &'static str,
+    /// Gives it another CPU quota: `{shares}` percent of a core.
+    update: &'static str,
+    stop: &'static str,
+    start: &'static str,
     remove: &'static str,
 }
 
@@ -26,6 +30,9 @@ pub(crate) const DOCKER: Engine = Engine {
     create: "docker run -d --name {name} {label} busybox sleep 3600",
     label: "--label tier=front",
     exec: "docker exec {name}",
+    update: "docker update --cpus 0.{shares} {name}",
+    stop: "docker stop -t 0 {name}",
+    start: "docker start {name}",
     remove: "docker rm -f {name}",
 };
 
@@ -35,6 +42,9 @@ pub(crate) const PODMAN: Engine = Engine {
     create: "podman run -d --name {name} {label} busybox sleep 3600",
     label: "--annotation tier=front",
     exec: "podman exec {name}",
+    update: "podman update --cpus 0.{shares} {name}",
+    stop: "podman stop -t 0 {name}",
+    start: "podman start {name}",
     remove: "podman rm -f -t 0 {name}",
 };
 
@@ -44,6 +54,9 @@ pub(crate) const LXC: Engine = Engine {
     create: "lxc-create -n {name} -t busybox; {label} lxc-start -n {name}",
     label: "echo 'lxc.environment = tier=front' >> /var/lib/lxc/{name}/config;",
     exec: "lxc-attach -n {name} --",
+    update: "lxc-cgroup -n {name} cpu.max '{shares}000 100000' || lxc-cgroup -n {name} cpu.cfs_quota_us {shares}000",
+    stop: "lxc-stop -k -n {name}",
+    start: "lxc-start -n {name}",
     remove: "lxc-destroy -f -n {name}",
 };
 
@@ -53,6 +66,9 @@ pub(crate) const LXD: Engine = Engine {
     create: "lxc launch busybox {name} {label}",
     label: "-c user.tier=front",
     exec: "lxc exec {name} --",
+    update: "lxc config set {name} limits.cpu.allowance {shares}ms/100ms",
+    stop: "lxc stop -f {name}",
+    start: "lxc start {name}",
     remove: "lxc delete -f {name}",
 };
 
@@ -92,10 +108,26 @@ impl Container {
         sh(&self.exec(": > /busy"));
         for _ in 0..processes {
             let spin = self.exec("while [ -e /busy ]; do :; done");
-            let child = Command::new("sh").args(["-c", &spin]).spawn().unwrap();
+            // Who is in a container that is removed says so.
+            let child = Command::new("sh").args(["-c", &spin]).stderr(Stdio::null()).spawn().unwrap();
             // It ends with what it waits for.
             std::thread::spawn(move || child.wait_with_output());
         }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.sh(self.engine.stop);
+    }
+
+    /// After [`Self::stop`].
+    pub(crate) fn start(&self) {
+        self.sh(self.engine.start);
+    }
+
+    /// The engine's own update of its CPU quota, to 10 to 99 shares.
+    pub(crate) fn update(&self, shares: u32) {
+        assert!((10..100).contains(&shares));
+        self.sh(&self.engine.update.replace("{shares}", &shares.to_string()));
     }
 
     /// What spins ends.

@@ -14,3 +14,4 @@ mod kubernetes;
 mod phases;
 #[path = "../daemon/policy.rs"]
 mod policy;
+mod updates;
