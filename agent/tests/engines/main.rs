@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the tests of the daemon use all of it")]
 #[path = "../daemon/agent.rs"]
 mod agent;
+mod again;
 mod bed;
 mod docs;
 mod engine;
