@@ -93,6 +93,8 @@ pub struct ContainerStatus {
     pub counted: Counted,
     /// The kernel's throttling counters, where a CPU limit is or was set.
     pub throttling: Option<Throttling>,
+    /// How often something else had changed a limit of it while it was guarded.
+    pub foreign_changes: u64,
     /// The block device that the disk limits are for: major, minor, path.
     pub disk: Option<Arc<DiskDevice>>,
     /// Its network device, where it has one of its own.

@@ -43,6 +43,8 @@ pub(super) struct Entry {
     pub(super) cpu: Option<CpuLimit>,
     /// Our last raise left the burst as it was: it is to follow.
     pub(super) burst_is_behind: bool,
+    /// How often something else had changed a limit of it.
+    pub(super) foreign_changes: u64,
     /// What is on disk of it.
     pub(super) record: Option<Record>,
     /// The guarded resources, for the policy.
@@ -118,6 +120,7 @@ impl Entry {
             quota: None,
             cpu: first.cpu_limit,
             burst_is_behind: false,
+            foreign_changes: 0,
             record: None,
             in_flight: ResourceSet::NONE,
             retry: Retry::default(),
@@ -149,6 +152,7 @@ impl Entry {
             self.phase = Phase::Watched;
         }
         self.areas = PerResource::default();
+        self.foreign_changes = 0;
         self.began = self.last.clone();
         self.shown = None;
     }

@@ -138,6 +138,7 @@ impl Entry {
             cpu_total: self.last.cpu_time.map(|time| time.total_us as f64 / 1e4),
             counted: self.counted(),
             throttling: self.last.throttling,
+            foreign_changes: self.foreign_changes,
             disk: shown.disk.clone(),
             net: shown.net.clone(),
         };

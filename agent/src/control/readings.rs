@@ -142,7 +142,7 @@ impl State {
         if self.held_to(entry).is_none_or(|ours| theirs == Some(&ours)) {
             return;
         }
-        self.counters.drift_corrected += 1;
+        self.count_foreign_change(id);
         self.set(id, Resource::Cpu, "Reassert", "something else changed its cores".to_owned(), (current, current));
     }
 
@@ -153,7 +153,7 @@ impl State {
             self.set_limit(id, resource, theirs);
             return;
         }
-        self.counters.drift_corrected += 1;
+        self.count_foreign_change(id);
         let why = "something else changed the limit".to_owned();
         match self.config.scaler.on_foreign_change {
             OnForeignChange::Reassert => self.set(id, resource, "Reassert", why, (theirs, ours)),
@@ -162,6 +162,13 @@ impl State {
                 self.tell_set(id, resource, "Adopt", why, (ours, theirs), "applied", None);
                 self.admit_again(id, resource, theirs);
             }
+        }
+    }
+
+    fn count_foreign_change(&mut self, id: u64) {
+        self.counters.drift_corrected += 1;
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.foreign_changes += 1;
         }
     }
 }

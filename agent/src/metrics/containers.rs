@@ -42,6 +42,7 @@ fn limit(limit: Limit) -> f64 {
 
 pub(super) fn render(page: &mut Exposition, containers: &[ContainerStatus]) {
     info(page, containers);
+    foreign_changes(page, containers);
     for (what, help, amount) in GAUGES {
         for (unit, _, _) in UNITS {
             per_resource(page, &format!("headroom_{what}_{unit}"), Kind::Gauge, help, unit, containers, amount);
@@ -74,6 +75,14 @@ fn info(page: &mut Exposition, containers: &[ContainerStatus]) {
         let (name, engine) = (&status.container.name, status.container.engine.name());
         let application = status.container.application.as_deref().unwrap_or_default();
         family.sample(&[("container", name), ("engine", engine), ("guard", guard), ("application", application)], 1.0);
+    }
+}
+
+fn foreign_changes(page: &mut Exposition, containers: &[ContainerStatus]) {
+    let help = "Limits of guarded containers that something else had changed.";
+    let mut family = page.family("headroom_foreign_changes_total", Kind::Counter, help);
+    for status in containers.iter().filter(|status| status.guard == GuardMode::On) {
+        family.sample(&[("container", &status.container.name)], status.foreign_changes as f64);
     }
 }
 

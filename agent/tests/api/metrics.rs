@@ -74,6 +74,7 @@ fn every_number_of_the_snapshot_is_there() {
         ("headroom_cpu_throttled_periods_total{container=\"cont0\"}".to_owned(), 7.0),
         ("headroom_cpu_throttled_seconds_total{container=\"cont0\"}".to_owned(), 1.5),
         ("headroom_container_info{container=\"cont0\",engine=\"lxc\",guard=\"on\",application=\"\"}".to_owned(), 1.0),
+        ("headroom_foreign_changes_total{container=\"cont0\"}".to_owned(), 2.0),
         ("headroom_decisions_total{action=\"CpuRescaleUp\",outcome=\"applied\"}".to_owned(), 3.0),
         ("headroom_starved_requests_total".to_owned(), 3.0),
         ("headroom_drift_corrected_total".to_owned(), 5.0),

@@ -86,6 +86,7 @@ pub(crate) fn cont0() -> ContainerStatus {
         cpu_total: None,
         counted: Counted::default(),
         throttling: Some(Throttling { periods: 100, throttled_periods: 7, throttled_us: 1_500_000 }),
+        foreign_changes: 2,
         disk: Some(Arc::new(DiskDevice { major: 8, minor: 16, path: "/dev/sdb".to_owned() })),
         net: Some(Arc::new(NetDevice { in_container: "eth0".to_owned(), in_host: "veth0a1".to_owned() })),
     }
@@ -106,6 +107,7 @@ pub(crate) fn bare() -> ContainerStatus {
         cpu_total: None,
         counted: Counted::default(),
         throttling: None,
+        foreign_changes: 0,
         disk: None,
         net: None,
     }

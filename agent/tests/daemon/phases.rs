@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use headroom_agent::cgroup::CpuTime;
 
-use crate::agent::{Agent, BINARY, Decided, limit};
+use crate::agent::{Agent, BINARY, limit};
 use crate::bed::{Bed, Config};
 use crate::files::{self, Watch};
+use crate::policy::assert_follows;
 use crate::support::TestCgroup;
 
 const MIN: u32 = 20;
@@ -83,7 +84,7 @@ fn five_phases(bed: &Bed, config: &Config, run: impl Fn(&Bed, &Config) -> Agent)
     assert_eq!(told[0], ("FirstLimit", "applied", None, Some(190.0)));
     assert_eq!(told[1], ("CpuRescaleDown", "applied", Some(190.0), Some(80.0)));
     assert_eq!(told[2], ("CpuRescaleUp", "applied", Some(80.0), Some(155.0)));
-    decided.iter().skip(1).for_each(assert_follows);
+    decided.iter().skip(1).for_each(|decided| assert_follows(decided, [MIN, MAX, BOUNDARY]));
 
     // What was used is the kernel's own number, whoever decided by what.
     agent.until("the last reading is of now", |agent| {
@@ -121,32 +122,6 @@ fn stay_while_it_fits(container: &TestCgroup) {
             assert!(has_left, "{limit} to {now}, and the usage was never beyond the band");
             (limit, fits_since, has_left) = (now, Instant::now(), false);
         }
-    }
-}
-
-/// What a decision did is what its rule makes of the numbers in its reason.
-fn assert_follows(decided: &Decided) {
-    let (from, to) = (decided.from.unwrap(), decided.to.unwrap());
-    let (_, counted) = decided.why.split_once("): ").unwrap();
-    let count =
-        |word| counted.split([',', ';']).find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<u32>().ok()).unwrap();
-    assert_eq!(decided.outcome, "applied", "{decided:?}");
-    match decided.action.as_str() {
-        "CpuRescaleUp" => {
-            assert!(
-                decided.why.starts_with("CpuRescaleUp (amount 75): ") && count("up") >= 2 && count("down") <= 2,
-                "{decided:?}"
-            );
-            assert_eq!(decided.to, Some((from + 75.0).min(f64::from(MAX))), "{decided:?}");
-        }
-        "CpuRescaleDown" => {
-            assert!(decided.why.starts_with("CpuRescaleDown (fit_to_usage): 0 up, ") && count("down") >= 6, "{decided:?}");
-            // trunc(usage + max(trunc(m / 2), 1) + m), to the two digits that are shown of the usage, and no less than min + 2 * m.
-            let fit = |usage: f64| (usage + f64::from(BOUNDARY / 2 + BOUNDARY)).trunc().max(f64::from(MIN + 2 * BOUNDARY));
-            let usage = decided.usage();
-            assert!((fit(usage - 0.005)..=fit(usage + 0.005)).contains(&to) && to < from, "{decided:?}");
-        }
-        _ => panic!("{decided:?}"),
     }
 }
 

@@ -1,11 +1,14 @@
 //! What a test stands on: an image, daemons, and an agent.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -36,7 +39,7 @@ impl Bed {
             fs::create_dir_all(image.join(root).join(dir)).unwrap();
         }
         fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
-        for applet in ["sh", "sleep"] {
+        for applet in ["sh", "sleep", "rm"] {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
         }
         std::os::unix::fs::symlink("../bin/busybox", image.join(root).join("sbin/init")).unwrap();
@@ -64,9 +67,14 @@ impl Bed {
 
     /// Starts an agent with these settings, which looks around twice a second, and leaves first limits as they are.
     pub(crate) fn agent(&self, settings: &str) -> Agent {
+        self.deciding_agent(&format!("guardian.active = false\n{settings}"))
+    }
+
+    /// Starts an agent with these settings, which looks around twice a second.
+    pub(crate) fn deciding_agent(&self, settings: &str) -> Agent {
         let dir = self.dir.path().display();
         let own = format!(
-            "agent.state_dir = '{dir}/state'\nguardian.active = false\ndiscovery.rescan = '500ms'\napi.listen = 'off'\napi.socket = '{dir}/agent.sock'\n"
+            "agent.state_dir = '{dir}/state'\ndiscovery.rescan = '500ms'\napi.listen = 'off'\napi.socket = '{dir}/agent.sock'\n"
         );
         fs::write(self.dir.path().join("agent.toml"), own + settings).unwrap();
         Agent::start(Command::new(BINARY), self.dir.path())
@@ -84,6 +92,12 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         for daemon in &mut self.daemons {
+            // One that is killed leaves what keeps its successor from starting.
+            let _told = kill(Pid::from_raw(daemon.id().try_into().unwrap()), Signal::SIGTERM);
+            let until = Instant::now() + Duration::from_secs(20);
+            while matches!(daemon.try_wait(), Ok(None)) && Instant::now() < until {
+                sleep(Duration::from_millis(20));
+            }
             // Whatever is left goes with the namespace.
             drop(daemon.kill());
             drop(daemon.wait());
@@ -97,15 +111,52 @@ pub(crate) fn sh(commands: &str) {
     assert!(output.status.success(), "{commands}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn quietly(command: &str) -> bool {
+/// Whether they succeed; what they say is of no interest.
+pub(crate) fn quietly(command: &str) -> bool {
     Command::new("sh").args(["-c", command]).stdin(Stdio::null()).output().unwrap().status.success()
+}
+
+/// The directories of a cgroup, one in each hierarchy that is mounted.
+fn directories(path: &str) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let cgroups = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|mount| mount[2].starts_with("cgroup"));
+    cgroups.map(|mount| Path::new(mount[1]).join(path)).filter(|dir| dir.exists()).collect()
 }
 
 /// The CPU quota that stands in cgroupfs, in shares.
 pub(crate) fn quota(path: &str) -> Option<f64> {
-    let hierarchies = headroom_agent::cgroup::Hierarchies::probe().unwrap();
-    let path = headroom_agent::cgroup::CgroupPath::new(path).unwrap();
-    hierarchies.open(&path).unwrap().cpu_limit().unwrap().quota.amount()
+    let number = |text: &str| text.trim().parse::<f64>().unwrap();
+    let read = |file: &str| directories(path).iter().find_map(|dir| fs::read_to_string(dir.join(file)).ok());
+    let (quota, period) = match read("cpu.max") {
+        Some(text) => text.split_once(' ').map(|(quota, period)| (quota.to_owned(), period.to_owned())).unwrap(),
+        None => (read("cpu.cfs_quota_us").unwrap(), read("cpu.cfs_period_us").unwrap()),
+    };
+    (!["max", "-1"].contains(&quota.trim())).then(|| number(&quota) / number(&period) * 100.0)
+}
+
+/// Every file of limits that a cgroup has, word for word.
+pub(crate) fn limits(path: &str) -> BTreeMap<PathBuf, String> {
+    let controllers = ["cpu.", "cpuset.", "memory.", "blkio.", "io.", "pids."];
+    let told = [
+        "stat",
+        "usage",
+        "events",
+        "pressure",
+        "current",
+        "peak",
+        "failcnt",
+        "numa",
+        "vmpressure",
+        "event_control",
+        "service",
+        "info",
+    ];
+    let files = directories(path).into_iter().flat_map(|dir| fs::read_dir(dir).unwrap()).map(|entry| entry.unwrap().path());
+    let of_limits = files.filter(|file| {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        controllers.iter().any(|of| name.starts_with(of)) && !told.iter().any(|word| name.contains(word))
+    });
+    of_limits.filter_map(|file| Some((file.clone(), fs::read_to_string(&file).ok()?))).collect()
 }
 
 /// Sets a quota and a period where the kernel keeps them.

@@ -22,7 +22,8 @@ pub(crate) fn section(heading: &str) -> Section {
 
 #[test]
 fn every_settings_block_is_a_valid_configuration() {
-    for heading in ["Docker", "Podman", "LXC", "LXD", "Kubernetes", "systemd", "Cgroups made by hand"] {
+    for heading in ["Docker", "Podman", "LXC", "LXD", "Kubernetes", "systemd", "Cgroups made by hand", "The agent in a container"]
+    {
         let config = headroom_agent::config::Config::parse(&section(heading).settings, heading).unwrap();
         assert_eq!((config.containers.len(), config.warnings), (1, Vec::new()), "{heading}");
     }

@@ -3,10 +3,17 @@
 //! Run by `cargo xtask test` where the engines are and everything is in namespaces of its own (`xtask/src/test/engines.sh`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is what is wanted")]
 
+mod again;
 #[allow(dead_code, reason = "the tests of the daemon use all of it")]
 #[path = "../daemon/agent.rs"]
 mod agent;
 mod bed;
 mod docs;
+mod engine;
 mod engines;
+mod inside;
 mod kubernetes;
+mod phases;
+#[path = "../daemon/policy.rs"]
+mod policy;
+mod updates;

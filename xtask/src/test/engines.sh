@@ -57,6 +57,10 @@ trap '[ -z "$child" ] || kill -KILL "$child"' INT TERM HUP
 hierarchies | while read -r kind place _; do
     [ "$kind" = cgroup ] || enable "$place"
     mkdir "$place/$group"
+    # A load in here is to be what it is meant to be, whatever else this machine does.
+    for weight in cpu.shares=262144 cpu.weight=10000; do
+        [ ! -e "$place/$group/${weight%=*}" ] || echo "${weight#*=}" > "$place/$group/${weight%=*}"
+    done
     for file in cpuset.cpus cpuset.mems; do
         [ "$kind" = cgroup2 ] || [ ! -e "$place/$file" ] || cat "$place/$file" > "$place/$group/$file"
     done

@@ -1,0 +1,185 @@
+//! The engines: how each is set up here, and what it is told.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::bed::{Bed, quietly, sh};
+
+/// One engine. `{name}` in commands is a container's name.
+pub(crate) struct Engine {
+    /// As the agent calls it.
+    pub(crate) name: &'static str,
+    /// Makes it ready, with an image `busybox` where it takes one.
+    prepare: fn(&mut Bed),
+    /// Creates and starts a container; `{label}` is nothing, or what [`Engine::label`] says.
+    create: &'static str,
+    /// What gives it the label `tier=front`.
+    label: &'static str,
+    /// Before what is to be run in it.
+    exec: &'static str,
+    /// Gives it another CPU quota: `{shares}` percent of a core.
+    update: &'static str,
+    stop: &'static str,
+    start: &'static str,
+    remove: &'static str,
+}
+
+pub(crate) const DOCKER: Engine = Engine {
+    name: "docker",
+    prepare: docker,
+    create: "docker run -d --name {name} {label} busybox sleep 3600",
+    label: "--label tier=front",
+    exec: "docker exec {name}",
+    update: "docker update --cpus 0.{shares} {name}",
+    stop: "docker stop -t 0 {name}",
+    start: "docker start {name}",
+    remove: "docker rm -f {name}",
+};
+
+pub(crate) const PODMAN: Engine = Engine {
+    name: "podman",
+    prepare: podman,
+    create: "podman run -d --name {name} {label} busybox sleep 3600",
+    label: "--annotation tier=front",
+    exec: "podman exec {name}",
+    update: "podman update --cpus 0.{shares} {name}",
+    stop: "podman stop -t 0 {name}",
+    start: "podman start {name}",
+    remove: "podman rm -f -t 0 {name}",
+};
+
+pub(crate) const LXC: Engine = Engine {
+    name: "lxc",
+    prepare: lxc,
+    create: "lxc-create -n {name} -t busybox; {label} lxc-start -n {name}",
+    label: "echo 'lxc.environment = tier=front' >> /var/lib/lxc/{name}/config;",
+    exec: "lxc-attach -n {name} --",
+    update: "lxc-cgroup -n {name} cpu.max '{shares}000 100000' || lxc-cgroup -n {name} cpu.cfs_quota_us {shares}000",
+    stop: "lxc-stop -k -n {name}",
+    start: "lxc-start -n {name}",
+    remove: "lxc-destroy -f -n {name}",
+};
+
+pub(crate) const LXD: Engine = Engine {
+    name: "lxd",
+    prepare: lxd,
+    create: "lxc launch busybox {name} {label}",
+    label: "-c user.tier=front",
+    exec: "lxc exec {name} --",
+    update: "lxc config set {name} limits.cpu.allowance {shares}ms/100ms",
+    stop: "lxc stop -f {name}",
+    start: "lxc start {name}",
+    remove: "lxc delete -f {name}",
+};
+
+impl Engine {
+    /// A bed with this engine.
+    pub(crate) fn bed(&self) -> Bed {
+        let mut bed = Bed::new();
+        (self.prepare)(&mut bed);
+        bed
+    }
+
+    /// Starts a container, which has the label `tier=front` if `labelled`.
+    pub(crate) fn start(&'static self, name: &'static str, labelled: bool) -> Container {
+        let container = Container { engine: self, name };
+        container.sh(&self.create.replace("{label}", if labelled { self.label } else { "" }));
+        container
+    }
+}
+
+/// A container, which is removed when this is dropped.
+pub(crate) struct Container {
+    engine: &'static Engine,
+    pub(crate) name: &'static str,
+}
+
+impl Container {
+    fn sh(&self, commands: &str) {
+        sh(&commands.replace("{name}", self.name));
+    }
+
+    fn exec(&self, script: &str) -> String {
+        format!("{} sh -c '{script}'", self.engine.exec.replace("{name}", self.name))
+    }
+
+    /// Has so many processes in it spin, beside those that do, until [`Self::rest`].
+    pub(crate) fn spin(&self, processes: u32) {
+        sh(&self.exec(": > /busy"));
+        for _ in 0..processes {
+            let spin = self.exec("while [ -e /busy ]; do :; done");
+            // Who is in a container that is removed says so.
+            let child = Command::new("sh").args(["-c", &spin]).stderr(Stdio::null()).spawn().unwrap();
+            // It ends with what it waits for.
+            std::thread::spawn(move || child.wait_with_output());
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.sh(self.engine.stop);
+    }
+
+    /// After [`Self::stop`].
+    pub(crate) fn start(&self) {
+        self.sh(self.engine.start);
+    }
+
+    /// The engine's own update of its CPU quota, to 10 to 99 shares.
+    pub(crate) fn update(&self, shares: u32) {
+        assert!((10..100).contains(&shares));
+        self.sh(&self.engine.update.replace("{shares}", &shares.to_string()));
+    }
+
+    /// What spins ends.
+    pub(crate) fn rest(&self) {
+        sh(&self.exec("rm /busy"));
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        quietly(&self.engine.remove.replace("{name}", self.name));
+    }
+}
+
+fn docker(bed: &mut Bed) {
+    let alone = r#"{"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false, "exec-opts": ["native.cgroupdriver=cgroupfs"]}"#;
+    fs::create_dir_all("/etc/docker").unwrap();
+    fs::write("/etc/docker/daemon.json", alone).unwrap();
+    bed.daemon("dockerd", &[], "docker version");
+    let image = bed.image("", &[]);
+    sh(&format!("docker import {} busybox", image.display()));
+}
+
+fn podman(bed: &mut Bed) {
+    fs::create_dir_all("/etc/containers").unwrap();
+    fs::write(
+        "/etc/containers/containers.conf",
+        "[containers]\ndefault_ulimits = ['nofile=20000:20000', 'nproc=1000:1000']\nnetns = 'none'\n\
+         [engine]\ncgroup_manager = 'cgroupfs'\nevents_logger = 'file'\nruntime = 'runc'\n",
+    )
+    .unwrap();
+    fs::write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#).unwrap();
+    let image = bed.image("", &[]);
+    sh(&format!("podman import {} busybox", image.display()));
+}
+
+fn lxc(_bed: &mut Bed) {
+    fs::create_dir_all("/var/lib/lxc").unwrap();
+    fs::write("/etc/lxc/default.conf", "lxc.net.0.type = empty\n").unwrap();
+}
+
+fn lxd(bed: &mut Bed) {
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        fs::write(file, "root:1000000:65536\n").unwrap();
+    }
+    bed.daemon("lxd", &["--group", "root"], "lxd waitready --timeout 1");
+    // What an earlier one has set up is there.
+    if quietly("lxc image show busybox") {
+        return;
+    }
+    let image = bed.image("rootfs", &[("metadata.yaml", "architecture: x86_64\ncreation_date: 1700000000\n")]);
+    sh("echo 'storage_pools: [{name: default, driver: dir}]
+profiles: [{name: default, devices: {root: {type: disk, path: /, pool: default}}}]' | lxd init --preseed");
+    sh(&format!("lxc image import {} --alias busybox", image.display()));
+}

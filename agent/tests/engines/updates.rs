@@ -1,0 +1,88 @@
+//! An engine's own update of a container that is guarded: noticed, said, and handled as configured.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::agent::{Agent, Decided};
+use crate::bed::quota;
+use crate::engine::{DOCKER, Engine, LXC, LXD, PODMAN};
+
+/// Idle it has min + 2 * boundary.
+const GUARD: &str = "[[container]]\nname = 'web'\nguard = true\ncpu = { min = 20, max = 190, boundary = 25 }\n";
+const FLOOR: f64 = 70.0;
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn docker() {
+    are_handled(&DOCKER);
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn podman() {
+    are_handled(&PODMAN);
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn lxc() {
+    are_handled(&LXC);
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn lxd() {
+    are_handled(&LXD);
+}
+
+fn are_handled(engine: &'static Engine) {
+    let bed = engine.bed();
+    let web = engine.start("web", false);
+    let path = {
+        let agent = bed.deciding_agent(&format!("scaler.on_foreign_change = 'reassert'\n{GUARD}"));
+        agent.until_guarded("web");
+        let path = agent.container("web")["container"]["path"].as_str().unwrap().to_owned();
+        agent.until("it is at rest", |_| quota(&path) == Some(FLOOR));
+        web.update(50);
+        is_said(&agent, "Reassert", (50.0, FLOOR));
+        assert_eq!(quota(&path), Some(FLOOR));
+        path
+    };
+
+    let agent = bed.deciding_agent(&format!("scaler.on_foreign_change = 'adopt'\n{GUARD}"));
+    agent.until_guarded("web");
+    web.update(40);
+    is_said(&agent, "Adopt", (FLOOR, 40.0));
+    // All quotas have been looked at again meanwhile.
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!((quota(&path), agent.container("web")["foreign_changes"].as_u64()), (Some(40.0), Some(1)));
+    // What is decided next goes on from there.
+    web.spin(1);
+    agent.until("the limit is raised", |agent| !of(agent, "CpuRescaleUp").is_empty());
+    web.rest();
+    let raised = of(&agent, "CpuRescaleUp");
+    assert_eq!((raised[0].from, raised[0].to), (Some(40.0), Some(115.0)), "{raised:?}");
+}
+
+/// Once, in `/decisions`, in the log, and in the metrics.
+fn is_said(agent: &Agent, action: &str, (from, to): (f64, f64)) {
+    agent.until("it is noticed", |agent| !of(agent, action).is_empty());
+    let told = of(agent, action);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].from, told[0].to, told[0].outcome.as_str()), (Some(from), Some(to), "applied"), "{told:?}");
+    let log = agent.log();
+    let said: Vec<_> = log.lines().filter(|line| line.contains("something else changed the limit")).collect();
+    assert!(said.len() == 1 && said[0].contains("web") && said[0].contains(action), "{said:?}");
+    agent.until("it is counted", |agent| {
+        let metrics = agent.send("GET", "/metrics", "").body;
+        let counts = [
+            "headroom_foreign_changes_total{container=\"web\"} 1\n".to_owned(),
+            format!("headroom_decisions_total{{action=\"{action}\",outcome=\"applied\"}} 1\n"),
+        ];
+        counts.iter().all(|count| metrics.contains(count))
+    });
+}
+
+fn of(agent: &Agent, action: &str) -> Vec<Decided> {
+    agent.decisions("web").into_iter().filter(|decided| decided.action == action).collect()
+}
