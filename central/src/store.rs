@@ -3,6 +3,7 @@
 //! [`StateStore`] is what an implementation has to do; `tests/store/` is the suite that each is held to. The embedded one is SQLite; fleets
 //! that outgrow one machine have CouchDB.
 
+pub mod choice;
 mod couch;
 mod sqlite;
 
