@@ -65,7 +65,13 @@ impl std::error::Error for Answer {}
 
 impl From<StoreError> for Answer {
     fn from(error: StoreError) -> Self {
-        Self::unavailable(format!("{error}; the change was not made"))
+        match error {
+            StoreError::Unreachable(_) => Self::unavailable(format!("{error}; the change was not made")),
+            StoreError::Unanswered(_) => {
+                Self::unavailable(format!("{error}; whether the change was made is not known, look before you make it again"))
+            }
+            StoreError::Refused(_) => Self::bad(format!("{error}; the change was not made")),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::documents::Documents;
 use crate::fleet::Fleet;
 use crate::refeeder::Groups;
 use crate::series::{RawFeed, TimeSeriesSink};
-use crate::store::{Sqlite, StateStore};
+use crate::store::choice;
 use crate::{agents, database_snapshoter, refeeder, seed, series, structures_snapshoter};
 
 /// The state of all routes.
@@ -48,7 +48,7 @@ impl Central {
     pub async fn open(config: Config) -> Result<Self> {
         let directory = &config.state_dir;
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
-        let store: Arc<dyn StateStore> = Arc::new(Sqlite::open(&directory.join("state.db"))?);
+        let store = choice::wait_for(&config).await?;
         seed::fill(&*store, config.profile).await?;
         let documents = Documents::open(store).await?;
         let (series, raw_feed) = series::open(&config)?;

@@ -7,7 +7,6 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
@@ -15,10 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::central::Central;
-use crate::config::Config;
+use crate::config::{Config, Store};
 use crate::seed;
 use crate::serve::Listener;
-use crate::store::{Sqlite, StateStore};
+use crate::store::choice;
 
 /// One light service a fleet: State Database, Orchestrator API, totals, time series, accounts.
 #[derive(Debug, Parser)]
@@ -51,6 +50,20 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Copy all documents from one store to the other; neither may be served meanwhile
+    Migrate {
+        #[command(flatten)]
+        place: Place,
+        /// Where the documents are
+        #[arg(long, value_enum, value_name = "STORE")]
+        from: Store,
+        /// Where they are to be
+        #[arg(long, value_enum, value_name = "STORE")]
+        to: Store,
+        /// Take away what is there already
+        #[arg(long)]
+        replace: bool,
+    },
     /// Who may do what
     Token {
         #[command(subcommand)]
@@ -76,21 +89,6 @@ impl Place {
             config.state_dir.clone_from(directory);
         }
         Ok(config)
-    }
-
-    /// The State Database, made where there is none.
-    fn store(&self) -> Result<(Config, Arc<dyn StateStore>)> {
-        let config = self.config()?;
-        let store = Arc::new(Sqlite::open(&made(&config.state_dir)?.join("state.db"))?);
-        Ok((config, store))
-    }
-
-    /// The State Database that is there already.
-    fn known_store(&self) -> Result<Arc<dyn StateStore>> {
-        let directory = self.config()?.state_dir;
-        let file = directory.join("state.db");
-        ensure!(file.exists(), "there is no State Database in {}: --state-dir or --config say where it is", directory.display());
-        Ok(Arc::new(Sqlite::open(&file)?))
     }
 }
 
@@ -135,7 +133,8 @@ fn run(command: Command) -> Result<()> {
             runtime.block_on(serve(config))
         }
         Command::Init { place, file } => runtime.block_on(async {
-            let (config, store) = place.store()?;
+            let config = place.config()?;
+            let store = choice::open(&config).await?;
             seed::fill(&*store, config.profile).await?;
             let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let loaded = seed::load(&*store, &text).await.with_context(|| format!("{} is not loaded", file.display()))?;
@@ -143,7 +142,7 @@ fn run(command: Command) -> Result<()> {
             Ok(())
         }),
         Command::Export { place } => runtime.block_on(async {
-            let all = seed::export(&*place.known_store()?).await?;
+            let all = seed::export(&*choice::open_known(&place.config()?).await?).await?;
             let text = serde_json::to_string_pretty(&all)? + "\n";
             match std::io::stdout().lock().write_all(text.as_bytes()) {
                 // Whoever read it has seen enough.
@@ -151,15 +150,33 @@ fn run(command: Command) -> Result<()> {
                 written => Ok(written?),
             }
         }),
+        Command::Migrate { place, from, to, replace } => runtime.block_on(migrate(&place.config()?, from, to, replace)),
         Command::Token { command } => tokens::run(command),
     }
+}
+
+async fn migrate(config: &Config, from: Store, to: Store, replace: bool) -> Result<()> {
+    ensure!(from != to, "--from and --to are the same store");
+    let stored = |store: Store| Config { store, ..config.clone() };
+    let held = hold(&config.state_dir)?;
+    let source = choice::open_known(&stored(from)).await?;
+    let target = choice::open(&stored(to)).await?;
+    let copied = seed::migrate(&*source, &*target, replace).await?;
+    drop(held);
+    tracing::info!("{copied} documents copied; `store` in the settings says which of the two is served");
+    Ok(())
 }
 
 async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let held = hold(&config.state_dir)?;
-    let central = Central::open(config).await?;
+    // A State Database that does not answer yet is waited for.
+    let central = tokio::select! {
+        central = Central::open(config) => central?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let listener = Listener::bind(&central).await?;
     let address = listener.address()?;
     let roles = central.start();

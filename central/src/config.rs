@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use headroom_model::duration::seconds;
 use headroom_model::profile::Profile;
 use serde::{Deserialize, Deserializer};
 
 use crate::series::Place;
+use crate::store::CouchSettings;
 
 /// Everything that `central.toml` can say. `configs/central.toml` comments each key.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,6 +19,10 @@ use crate::series::Place;
 pub struct Config {
     /// Where the Orchestrator API is served.
     pub listen: SocketAddr,
+    /// Where the State Database is.
+    pub store: Store,
+    /// `[couchdb]`
+    pub couchdb: Option<CouchSettings>,
     /// The embedded State Database, series, accounts and tokens.
     pub state_dir: PathBuf,
     /// The rules and settings that a new State Database is given.
@@ -40,6 +46,18 @@ pub struct Config {
     pub accounting: crate::accounting::Prices,
 }
 
+/// Where documents are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// In the state directory.
+    #[default]
+    Embedded,
+    /// In the `CouchDB` that `[couchdb]` names.
+    #[value(name = "couchdb")]
+    CouchDb,
+}
+
 /// `[tls]`: PEM files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +72,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000),
+            store: Store::default(),
+            couchdb: None,
             state_dir: usual_state_dir(),
             profile: Profile::default(),
             insecure: false,
@@ -85,6 +105,11 @@ impl Config {
             config.time_series != Place::OpenTsdb || config.opentsdb.is_some(),
             "time_series is \"opentsdb\", but there is no [opentsdb] with its url"
         );
+        if let Some(couchdb) = &config.couchdb {
+            couchdb.check()?;
+        }
+        let is_known = config.store != Store::CouchDb || config.couchdb.is_some();
+        ensure!(is_known, "store = \"couchdb\", and no [couchdb] says where that is: expected its url and credentials_file");
         Ok(config)
     }
 
@@ -147,5 +172,16 @@ mod tests {
         assert!(says("quiet_after = 0.5").contains("at least 1s"));
         assert!(says("profile = \"fast\"").contains("classic"));
         assert!(says("time_series = \"opentsdb\"").contains("no [opentsdb]"));
+        assert!(says("store = \"sqlite\"").contains("embedded"));
+        assert!(says("store = \"couchdb\"").contains("no [couchdb]"));
+        assert!(says("store = \"couchdb\"\n[couchdb]\nurl = \"here\"").contains("no URL"));
+    }
+
+    #[test]
+    fn couchdb_is_said_in_a_table() {
+        let text = "store = \"couchdb\"\n[couchdb]\nurl = \"http://db:5984\"\ncredentials_file = \"/c\"\nprefix = \"h_\"";
+        let config = Config::parse(text).unwrap();
+        let couchdb = config.couchdb.unwrap();
+        assert_eq!((config.store, couchdb.credentials_file, couchdb.prefix), (Store::CouchDb, Some("/c".into()), "h_".into()));
     }
 }

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::store::{Body, Change, Cursor, Database, StateStore, StoreError};
+use crate::store::{Body, Change, Cursor, Database, StateStore, StoreError, Trouble};
 use memory::{Memory, Seen, Taken};
 use queue::Queue;
 
@@ -39,7 +39,7 @@ const PAGE: usize = 200;
 const WAIT: Duration = Duration::from_secs(30);
 
 /// How long is waited after a store that did not answer: doubled each time, up to the last.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Writers of one document wait for each other here instead of meeting in the store; documents share places by chance.
 const PLACES: usize = 1024;
@@ -93,6 +93,16 @@ impl Documents {
         self.memory.body(database, name)
     }
 
+    /// A copy of what counts under this name: of a document that cannot be understood, as it was when it could.
+    pub fn in_force(&self, database: Database, name: &str) -> Option<Body> {
+        self.memory.in_force(database, name)
+    }
+
+    /// Copies of all that counts.
+    pub fn all_in_force(&self, database: Database) -> Vec<Body> {
+        self.memory.all_in_force(database)
+    }
+
     /// Whether there is a document of this name.
     pub fn has(&self, database: Database, name: &str) -> bool {
         self.memory.has(database, name)
@@ -130,6 +140,11 @@ impl Documents {
         self.memory.problems()
     }
 
+    /// What is wrong with where they are kept.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.store.troubles()
+    }
+
     /// Tells of each change from now on. Who lags takes everything as changed.
     pub fn subscribe(&self) -> broadcast::Receiver<Changed> {
         self.told.subscribe()
@@ -154,11 +169,19 @@ impl Documents {
     /// Takes over what others change, for ever.
     pub async fn follow(self: Arc<Self>) {
         let mut pause = RETRY.0;
+        let mut said = String::new();
         loop {
             match self.advance(WAIT).await {
-                Ok(()) => pause = RETRY.0,
+                Ok(()) => {
+                    pause = RETRY.0;
+                    said.clear();
+                }
                 Err(error) => {
-                    tracing::warn!("changes by others are not known until the store answers: {error}");
+                    let why = error.to_string();
+                    if why != said {
+                        tracing::warn!("changes by others are not known until the store answers: {why}");
+                        said = why;
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY.1);
                 }

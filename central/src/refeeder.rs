@@ -109,7 +109,7 @@ fn human(at: f64) -> String {
 impl Central {
     /// One service's settings, key by key: what its document has, if that makes sense, else the default.
     pub fn setting(&self, service: Service) -> impl Fn(&str) -> Value {
-        let body = self.documents.body(Database::Services, service.name()).unwrap_or_default();
+        let body = self.documents.in_force(Database::Services, service.name()).unwrap_or_default();
         let config = serde_json::from_value::<Document>(Value::Object(body)).map(|document| document.config).unwrap_or_default();
         let mut defaults = service.defaults();
         for (key, value) in config {

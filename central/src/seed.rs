@@ -4,6 +4,7 @@
 //! documents without `_id` and `_rev`. Events and requests are records of what was, and are not in it.
 
 mod file;
+mod migrate;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use crate::documents::id_of;
 use crate::store::{Body, Database, StateStore, StoreError, Write, Written};
 
 pub use file::{FileError, export, load};
+pub use migrate::migrate;
 
 /// Gives a State Database what it needs and does not have: the profile's rules where there are none, and each service that is not there.
 /// Returns how many documents were made.

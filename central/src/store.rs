@@ -1,15 +1,20 @@
 //! The State Database: seven databases of JSON documents.
 //!
-//! [`StateStore`] is what an implementation has to do; `tests/store/` is the suite that each is held to. The embedded one is SQLite.
+//! [`StateStore`] is what an implementation has to do; `tests/store/` is the suite that each is held to. The embedded one is SQLite; fleets
+//! that outgrow one machine have CouchDB.
 
+pub mod choice;
+mod couch;
 mod sqlite;
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use couch::{Couch, Settings as CouchSettings};
 pub use sqlite::Sqlite;
 
 /// A document's fields, without `_id` and `_rev`.
@@ -94,6 +99,8 @@ pub enum Written {
     Done(Rev),
     /// Another writer came first: nothing was changed.
     Conflict,
+    /// The store does not want this document, for this reason: nothing was changed, and trying again is in vain.
+    Refused(String),
 }
 
 /// A place in the feed of changes. Opaque.
@@ -114,12 +121,36 @@ pub struct Change {
 /// Why a store does not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It does not answer, or is broken. Nothing was written that was not answered.
+    /// It does not answer, or is broken. Of the write that is answered so nothing was written to any one database; writes to several may
+    /// be in some of them.
     #[error("the State Database cannot be reached: {0}")]
     Unreachable(String),
+    /// It was told, and did not say what became of it: some of it may be written.
+    #[error("the State Database did not answer: {0}")]
+    Unanswered(String),
     /// It refuses, and will again.
     #[error("the State Database refuses: {0}")]
     Refused(String),
+}
+
+/// How fast may be written what nobody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The time between two bulks to one database.
+    pub every: Duration,
+    /// Documents of a bulk.
+    pub most: usize,
+}
+
+/// Something that is wrong with a store now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trouble {
+    /// What does not work.
+    pub what: String,
+    /// Seconds since the epoch.
+    pub since: f64,
+    /// For people.
+    pub why: String,
 }
 
 /// Where documents are kept.
@@ -139,4 +170,14 @@ pub trait StateStore: Send + Sync + fmt::Debug {
 
     /// What changed after `since`, as it is now, each document once; waits up to `wait` for a first change. With the place to go on from.
     async fn changes(&self, since: &Cursor, wait: Duration) -> Result<(Vec<Change>, Cursor), StoreError>;
+
+    /// How fast may be written what nobody waits for; `None`: as fast as it comes.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+
+    /// What is wrong with it now.
+    fn troubles(&self) -> Vec<Trouble> {
+        Vec::new()
+    }
 }

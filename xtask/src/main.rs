@@ -1,6 +1,7 @@
 //! The project's chores, as one program: `cargo xtask <chore>`.
 
 mod bench;
+mod couchdb;
 mod dist;
 mod ebpf;
 mod process;

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::vm::{self, Kernel};
-use crate::{process, repo};
+use crate::{couchdb, process, repo};
 
 /// Checks the machine and fetches what tests and VMs need, all below `target/`.
 #[derive(clap::Args)]
@@ -28,8 +28,15 @@ enum Finding {
 
 /// Runs `cargo xtask setup`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let looked =
-        [("system", system()), ("user", user()), ("rust", rust()?), ("network", network()), ("lints", lints()), ("lxc", lxc())];
+    let looked = [
+        ("system", system()),
+        ("user", user()),
+        ("rust", rust()?),
+        ("network", network()),
+        ("couchdb", of_couchdb()),
+        ("lints", lints()),
+        ("lxc", lxc()),
+    ];
     let mut bad = false;
     for (what, finding) in &looked {
         let (mark, text) = match finding {
@@ -47,8 +54,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fetches what booting these kernels takes, as far as it is not there.
+/// Fetches what tests and booting these kernels take, as far as it is not there.
 pub(crate) fn fetch(kernels: &[Kernel]) -> Result<()> {
+    couchdb::fetch()?;
+    eprintln!("ok  {:<8}what stands for CouchDB in tests is below target/couchdb", "couchdb");
     for &kernel in kernels {
         let release = vm::prepare(kernel).context("setting up VMs")?;
         eprintln!("ok  {:<8}kernel {} ({release}) for VMs, with qemu, is below target/vm", "vm", kernel.name());
@@ -114,6 +123,14 @@ fn network() -> Finding {
         .map(|(tool, package)| format!("no {tool}: apt install {package}"))
         .collect();
     if missing.is_empty() { Finding::Good("ip and nsenter".to_owned()) } else { Finding::Bad(missing.join("; ")) }
+}
+
+/// What tests with CouchDB are made with.
+fn of_couchdb() -> Finding {
+    let lacks = |(tool, _): &(&str, &str)| process::which(tool).is_none();
+    let missing: Vec<_> =
+        couchdb::TOOLS.into_iter().filter(lacks).map(|(tool, package)| format!("no {tool}: apt install {package}")).collect();
+    if missing.is_empty() { Finding::Good("node, npm and curl".to_owned()) } else { Finding::Bad(missing.join("; ")) }
 }
 
 fn lints() -> Finding {

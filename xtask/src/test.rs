@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let grounds = grounds_of(args);
     let mut kernels: Vec<_> = grounds.iter().filter_map(|ground| ground.kernel()).collect();
     kernels.dedup();
-    eprintln!("test: what VMs need is fetched once and kept below target/vm; nothing is installed");
+    eprintln!("test: what VMs and tests need is fetched once and kept below target; nothing is installed");
     setup::fetch(&kernels)?;
 
     let mut steps = vec![cargo_check("fmt", &["--all", "--check"]), clippy()];

@@ -44,9 +44,9 @@ impl Common {
     }
 
     fn read(documents: &Documents) -> (Vec<Rule>, Vec<Service>) {
-        let rules = documents.bodies(Database::Rules).into_iter().filter_map(understood).collect();
+        let rules = documents.all_in_force(Database::Rules).into_iter().filter_map(understood).collect();
         let services = [settings::Service::Guardian, settings::Service::Scaler];
-        let of = |service: settings::Service| documents.body(Database::Services, service.name()).and_then(understood);
+        let of = |service: settings::Service| documents.in_force(Database::Services, service.name()).and_then(understood);
         let mut services: Vec<Service> = services.into_iter().filter_map(of).collect();
         for service in &mut services {
             service.heartbeat = None;
@@ -66,7 +66,7 @@ impl Common {
     }
 }
 
-/// A document, if it can be understood; one that cannot is reported where it is read first.
+/// A document, if it can be understood; one that cannot is reported where it is read first, and was never sound if it comes here.
 fn understood<T: DeserializeOwned>(body: Body) -> Option<T> {
     serde_json::from_value(Value::Object(body)).ok()
 }
@@ -78,13 +78,13 @@ pub fn build(central: &Central, host: &str) -> Orders {
     let mut orders = Orders { rules: common.0.clone(), services: common.1.clone(), ..Orders::default() };
     let names = fleet.host(host).map(|host| host.containers).unwrap_or_default();
     for name in names.iter().filter(|name| fleet.owner(name).is_some_and(|owner| *owner == *host)) {
-        let Some(body) = documents.body(Database::Structures, name) else { continue };
+        let Some(body) = documents.in_force(Database::Structures, name) else { continue };
         if body.get("subtype").is_some_and(|subtype| subtype != "container") || body.get("host").is_some_and(|of| of != host) {
             continue;
         }
         let Some(container) = container(body) else { continue };
         orders.structures.push(container);
-        orders.limits.extend(documents.body(Database::Limits, name).and_then(limits));
+        orders.limits.extend(documents.in_force(Database::Limits, name).and_then(limits));
     }
     orders.host_max = host_max(documents, host);
     orders.sets = fleet.sets(host);
@@ -118,7 +118,7 @@ fn limits(body: Body) -> Option<Limits> {
 /// What a subscribed host may give out. That of one which was only discovered is what it said itself.
 fn host_max(documents: &Documents, host: &str) -> ByResource<Most> {
     let mut most = ByResource::default();
-    let body = documents.body(Database::Structures, host).filter(|body| body.get("discovered").is_none_or(|is| *is != true));
+    let body = documents.in_force(Database::Structures, host).filter(|body| body.get("discovered").is_none_or(|is| *is != true));
     for (resource, capacity) in body.and_then(understood::<Host>).iter().flat_map(|host| host.resources.known.present()) {
         most.known[resource] = capacity.max.map(Most);
     }
@@ -180,7 +180,7 @@ struct Told(HashMap<(Database, Arc<str>), u64>);
 
 impl Told {
     fn is_news(&mut self, documents: &Documents, Changed { database, name }: &Changed) -> bool {
-        let Some(body) = documents.body(*database, name) else {
+        let Some(body) = documents.in_force(*database, name) else {
             self.0.remove(&(*database, Arc::clone(name)));
             return true;
         };

@@ -163,6 +163,10 @@ impl Documents {
         let answers = self.store.write(sent.iter().map(Sent::write).collect()).await?;
         let (mut count, mut conflicts) = (0, Vec::new());
         for ((sent, edit), answer) in sent.into_iter().zip(changing).zip(answers) {
+            if let Written::Refused(why) = &answer {
+                tracing::warn!(database = %sent.database, id = %sent.id, "the State Database does not want this document: {why}");
+                continue;
+            }
             if self.answered(sent, answer).await? {
                 count += 1;
             } else {
@@ -191,6 +195,7 @@ impl Documents {
                 Ok(true)
             }
             Written::Conflict => self.read_again(database, &id).await.map(|()| false),
+            Written::Refused(why) => Err(StoreError::Refused(format!("{database}/{id}: {why}"))),
         }
     }
 }

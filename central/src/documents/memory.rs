@@ -76,6 +76,16 @@ impl Memory {
         parse(&record)
     }
 
+    pub(super) fn in_force(&self, database: Database, name: &str) -> Option<Body> {
+        let record = self.shelf(database).read().in_force(name).cloned()?;
+        parse(&record)
+    }
+
+    pub(super) fn all_in_force(&self, database: Database) -> Vec<Body> {
+        let records: Vec<Record> = self.shelf(database).read().all_in_force().into_iter().cloned().collect();
+        records.iter().filter_map(parse).collect()
+    }
+
     pub(super) fn find(&self, database: Database, name: &str) -> Option<Found> {
         let (record, deletions) = {
             let shelf = self.shelf(database).read();

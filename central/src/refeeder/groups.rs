@@ -50,12 +50,12 @@ impl Groups {
     pub(super) fn read(&self, documents: &Documents) {
         let mut inner = Inner::default();
         for name in documents.names(Database::Structures) {
-            if let Some(members) = documents.body(Database::Structures, &name).as_ref().and_then(application_members) {
+            if let Some(members) = documents.in_force(Database::Structures, &name).as_ref().and_then(application_members) {
                 inner.set_application(&name, Some(members));
             }
         }
         for name in documents.names(Database::Users) {
-            let body = documents.body(Database::Users, &name);
+            let body = documents.in_force(Database::Users, &name);
             inner.set_user(&name, body.as_ref().map(user_members));
         }
         *self.0.write() = inner;
@@ -65,11 +65,11 @@ impl Groups {
     pub(super) fn changed(&self, documents: &Documents, database: Database, name: &str) {
         match database {
             Database::Structures => {
-                let members = documents.body(database, name).as_ref().and_then(application_members);
+                let members = documents.in_force(database, name).as_ref().and_then(application_members);
                 self.0.write().set_application(name, members);
             }
             Database::Users => {
-                let members = documents.body(database, name).as_ref().map(user_members);
+                let members = documents.in_force(database, name).as_ref().map(user_members);
                 self.0.write().set_user(name, members);
             }
             _ => {}

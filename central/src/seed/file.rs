@@ -66,7 +66,15 @@ async fn write(store: &dyn StateStore, documents: Vec<Named>) -> Result<Vec<Name
         Write { database: *database, id, expected: there.map(|document| document.rev.clone()), body: Some(body.clone()) }
     };
     let written = store.write(documents.iter().map(write).collect()).await?;
-    Ok(documents.into_iter().zip(written).filter(|(_, written)| *written == Written::Conflict).map(|(d, _)| d).collect())
+    let mut conflicts = Vec::new();
+    for (document, written) in documents.into_iter().zip(written) {
+        match written {
+            Written::Done(_) => {}
+            Written::Conflict => conflicts.push(document),
+            Written::Refused(why) => return Err(StoreError::Refused(format!("{}/{}: {why}", document.0, document.1))),
+        }
+    }
+    Ok(conflicts)
 }
 
 /// What a file holds; says what is wrong with it.

@@ -17,7 +17,7 @@ use crate::answer::json;
 use crate::central::{Central, wall};
 use crate::documents::Problem;
 use crate::fleet::Conflict;
-use crate::store::Database;
+use crate::store::{Database, Trouble};
 
 pub(super) fn router() -> Router<Central> {
     Router::new().route("/fleet", get(fleet)).route("/fleet/", get(fleet))
@@ -34,6 +34,8 @@ struct Fleet {
     problems: Vec<Problem>,
     /// What keeps time series from being kept now.
     time_series: Option<String>,
+    /// What is wrong with the State Database: what of it does not work, since when, and why.
+    store: Vec<Trouble>,
 }
 
 #[derive(Serialize)]
@@ -98,15 +100,8 @@ async fn fleet(State(central): State<Central>) -> Response {
     let unheard =
         central.documents.names(Database::Structures).into_iter().filter(|name| !heard.contains(name.as_str()) && is_host(name));
     let unheard = unheard.collect();
-    json(
-        StatusCode::OK,
-        &Fleet {
-            at: wall(),
-            unheard,
-            conflicts: central.fleet.conflicts(),
-            problems: central.documents.problems(),
-            time_series: central.series.trouble(),
-            hosts,
-        },
-    )
+    let documents = &central.documents;
+    let (conflicts, problems, store) = (central.fleet.conflicts(), documents.problems(), documents.troubles());
+    let time_series = central.series.trouble();
+    json(StatusCode::OK, &Fleet { at: wall(), hosts, unheard, conflicts, problems, store, time_series })
 }

@@ -2,19 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
+mod couch;
 mod feed;
 mod killed;
+#[path = "../couchdb/server.rs"]
+mod server;
 mod suite;
 
 use std::sync::Arc;
 
-use headroom_central::store::{Body, Change, Cursor, Database, Document, Rev, Sqlite, StateStore, Write, Written};
+use headroom_central::store::{Body, Change, Couch, Cursor, Database, Document, Rev, Sqlite, StateStore, Write, Written};
 use serde_json::{Value, json};
+use server::Databases;
 
 /// Where a store is tested: empty at first.
 trait Bed {
     /// The store as another start of the program would open it.
-    fn open(&self) -> Arc<dyn StateStore>;
+    async fn open(&self) -> Arc<dyn StateStore>;
 }
 
 struct Embedded(tempfile::TempDir);
@@ -26,27 +30,40 @@ impl Embedded {
 }
 
 impl Bed for Embedded {
-    fn open(&self) -> Arc<dyn StateStore> {
+    async fn open(&self) -> Arc<dyn StateStore> {
         Arc::new(Sqlite::open(&self.0.path().join("state.db")).unwrap())
     }
 }
 
-/// Holds a store to the whole suite.
-macro_rules! conforms {
-    ($store:ident, $bed:expr; $($part:ident: $($name:ident),+;)+) => {
-        mod $store {
+impl Bed for Databases<'_> {
+    async fn open(&self) -> Arc<dyn StateStore> {
+        Arc::new(Couch::open(&self.settings).await.unwrap())
+    }
+}
+
+/// Holds every store to the whole suite.
+macro_rules! conform {
+    ($($part:ident: $($name:ident),+;)+) => {
+        mod embedded {
             $($(
                 #[tokio::test]
                 async fn $name() {
-                    crate::$part::$name(&$bed).await;
+                    crate::$part::$name(&crate::Embedded::new()).await;
+                }
+            )+)+
+        }
+        mod couchdb {
+            $($(
+                #[tokio::test]
+                async fn $name() {
+                    crate::$part::$name(&crate::Databases::new()).await;
                 }
             )+)+
         }
     };
 }
 
-conforms! {
-    embedded, crate::Embedded::new();
+conform! {
     suite:
         what_is_made_can_be_read,
         there_is_nothing_before,
@@ -92,7 +109,7 @@ fn deletion(id: &str, expected: &Rev) -> Write {
 async fn done(store: &dyn StateStore, write: Write) -> Rev {
     match store.write(vec![write]).await.unwrap().remove(0) {
         Written::Done(rev) => rev,
-        Written::Conflict => panic!("conflict"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 pub(crate) async fn what_is_made_can_be_read(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     let fields = json!({"name": "cont0", "n": 1.5, "deep": {"list": [1, null, "ü", true]}, "empty": {}});
     let rev = done(&*store, write("cont0", None, fields.clone())).await;
     let expected = Document { id: "cont0".into(), rev, body: body(fields) };
@@ -14,7 +14,7 @@ pub(crate) async fn what_is_made_can_be_read(bed: &impl Bed) {
 }
 
 pub(crate) async fn there_is_nothing_before(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     for database in Database::ALL {
         assert_eq!(store.read(database, "x").await, Ok(None));
         assert_eq!(store.page(database, None, 10).await, Ok(Vec::new()));
@@ -23,14 +23,14 @@ pub(crate) async fn there_is_nothing_before(bed: &impl Bed) {
 }
 
 pub(crate) async fn a_new_document_must_not_be_there(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     done(&*store, write("x", None, numbered(1))).await;
     assert_eq!(store.write(vec![write("x", None, numbered(2))]).await, Ok(vec![Written::Conflict]));
     assert_eq!(number(&read(&*store, "x").await.unwrap()), 1);
 }
 
 pub(crate) async fn an_update_needs_the_version_that_is_there(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     let first = done(&*store, write("x", None, numbered(1))).await;
     let second = done(&*store, write("x", Some(&first), numbered(2))).await;
     assert_ne!(first, second);
@@ -42,7 +42,7 @@ pub(crate) async fn an_update_needs_the_version_that_is_there(bed: &impl Bed) {
 }
 
 pub(crate) async fn unknown_fields_survive_an_update(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     done(&*store, write("x", None, json!({"guard": false, "theirs": {"deep": ["kept", 1]}, "null": null}))).await;
     let mut found = read(&*store, "x").await.unwrap();
     found.body.insert("guard".into(), json!(true));
@@ -53,7 +53,7 @@ pub(crate) async fn unknown_fields_survive_an_update(bed: &impl Bed) {
 }
 
 pub(crate) async fn both_changes_survive_when_another_writer_was_first(bed: &impl Bed) {
-    let (ours, theirs) = (bed.open(), bed.open());
+    let (ours, theirs) = (bed.open().await, bed.open().await);
     done(&*ours, write("x", None, json!({}))).await;
     let set = async |store: &dyn StateStore, mut found: Document, key: &str| {
         found.body.insert(key.into(), json!(1));
@@ -70,7 +70,7 @@ pub(crate) async fn both_changes_survive_when_another_writer_was_first(bed: &imp
 }
 
 pub(crate) async fn a_deleted_document_is_gone_and_can_be_made_again(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     let rev = done(&*store, write("x", None, numbered(1))).await;
     let gone = done(&*store, deletion("x", &rev)).await;
     assert_eq!((read(&*store, "x").await, store.page(DB, None, 10).await), (None, Ok(Vec::new())));
@@ -81,7 +81,7 @@ pub(crate) async fn a_deleted_document_is_gone_and_can_be_made_again(bed: &impl 
 }
 
 pub(crate) async fn a_bulk_answers_each_write_by_itself(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     let rev = done(&*store, write("b", None, numbered(1))).await;
     let bulk = vec![
         write("a", None, numbered(2)),
@@ -101,7 +101,7 @@ pub(crate) async fn a_bulk_answers_each_write_by_itself(bed: &impl Bed) {
 }
 
 pub(crate) async fn many_writers_at_once_lose_nothing(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..20 {
         let store = Arc::clone(&store);
@@ -116,7 +116,7 @@ pub(crate) async fn many_writers_at_once_lose_nothing(bed: &impl Bed) {
 }
 
 pub(crate) async fn pages_go_past_a_thousand(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     let id = |n: usize| format!("c{n:05}");
     let written = store.write((0..2500).map(|n| write(&id(n), None, numbered(n))).collect()).await.unwrap();
     assert_eq!(written.len(), 2500);
@@ -134,7 +134,7 @@ pub(crate) async fn pages_go_past_a_thousand(bed: &impl Bed) {
 }
 
 pub(crate) async fn names_of_any_kind_are_ids(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     let ids =
         ["a b", "a/b", "a%2Fb", "ünï-コンテナ", "quote\"'`", "semi;colon--", "?q=1&x#y", ":_design/x", "..", "a\\b", "A", "a"];
     for (n, id) in ids.iter().enumerate() {
@@ -151,7 +151,7 @@ pub(crate) async fn names_of_any_kind_are_ids(bed: &impl Bed) {
 }
 
 pub(crate) async fn databases_are_apart(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     for (n, database) in Database::ALL.into_iter().enumerate() {
         done(&*store, Write { database, ..write("same", None, numbered(n)) }).await;
     }
@@ -162,12 +162,12 @@ pub(crate) async fn databases_are_apart(bed: &impl Bed) {
 }
 
 pub(crate) async fn everything_is_there_after_a_restart(bed: &impl Bed) {
-    let store = bed.open();
+    let store = bed.open().await;
     let rev = done(&*store, write("kept", None, numbered(1))).await;
     let gone = done(&*store, write("gone", None, numbered(2))).await;
     done(&*store, deletion("gone", &gone)).await;
     drop(store);
-    let store = bed.open();
+    let store = bed.open().await;
     assert_eq!(read(&*store, "kept").await.map(|document| document.rev), Some(rev.clone()));
     assert_eq!(read(&*store, "gone").await, None);
     let next = done(&*store, write("kept", Some(&rev), numbered(3))).await;

@@ -18,6 +18,8 @@ pub(super) struct Shelf {
     by_name: BTreeMap<Arc<str>, BTreeSet<Box<str>>>,
     /// Why documents cannot be understood, by id.
     problems: BTreeMap<Box<str>, Box<str>>,
+    /// Those as they were when they could still be understood.
+    good: BTreeMap<Box<str>, Record>,
     /// Of which the feed told.
     pub(super) deletions: u64,
 }
@@ -36,6 +38,22 @@ impl Shelf {
         let id = id_of(name);
         let usual = self.record(&id).filter(|record| record.text().is_some() && !self.odd.contains_key(id.as_str()));
         usual.or_else(|| self.record(self.by_name.get(name)?.first()?))
+    }
+
+    /// The document that counts under a name: one that cannot be understood counts as it was when it could.
+    pub(super) fn in_force(&self, name: &str) -> Option<&Record> {
+        match self.find(name) {
+            Some(found) if self.problems.contains_key(found.id()) => self.good.get(found.id()),
+            // It may have lost its name.
+            None => self.good.get(id_of(name).as_str()),
+            found => found,
+        }
+    }
+
+    /// All that count: those that can be understood, and the others as they were.
+    pub(super) fn all_in_force(&self) -> Vec<&Record> {
+        let sound = self.found().into_iter().map(|(_, record)| record).filter(|record| !self.problems.contains_key(record.id()));
+        sound.chain(self.good.values()).collect()
     }
 
     /// Every document that is found by its name, sorted.
@@ -71,11 +89,14 @@ impl Shelf {
     /// A document as it is now. Returns the names that are not as they were.
     pub(super) fn insert(&mut self, record: Record, name: Option<&str>, problem: Option<&str>) -> Vec<Arc<str>> {
         let id: Box<str> = record.id().into();
+        let was_good = self.record(&id).filter(|before| before.text().is_some() && !self.problems.contains_key(&id)).cloned();
+        let good = was_good.or_else(|| self.good.get(&id).cloned()).filter(|_| problem.is_some());
         let before = self.forget(&id);
         self.records.replace(record);
         if let Some(why) = problem {
             self.problems.insert(id.clone(), why.into());
         }
+        self.good.extend(good.map(|good| (id.clone(), good)));
         let name: Option<Arc<str>> = name.map(Into::into);
         if name.as_ref().is_none_or(|name| id_of(name) != *id) {
             if let Some(name) = &name {
@@ -114,6 +135,7 @@ impl Shelf {
     /// Forgets everything about a document but its record. Returns its name.
     fn forget(&mut self, id: &str) -> Option<Arc<str>> {
         self.problems.remove(id);
+        self.good.remove(id);
         let is_there = self.record(id)?.text().is_some();
         let Some(name) = self.odd.remove(id) else { return is_there.then(|| name_of(id).into()) };
         let name = name?;

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -118,4 +118,30 @@ fn a_document_without_a_name_is_reported_by_its_id() {
     assert_eq!(told(&memory, "n", Some(nameless)), changed(&[]));
     assert_eq!(memory.problems(), [Problem { database: "structures", id: "n".into(), why: "it has no name".into() }]);
     assert_eq!((memory.names(DB).len(), memory.ids(DB).len()), (0, 1));
+}
+
+#[test]
+fn what_was_understood_last_stays_in_force() {
+    let memory = Memory::default();
+    let bad = |rev: u32, body: Value| {
+        Some(Document { id: "a".into(), rev: Rev(rev.to_string()), body: body.as_object().unwrap().clone() })
+    };
+    let in_force = || memory.in_force(DB, "a").and_then(|body| body["rev"].as_u64());
+    told(&memory, "a", Some(document("a", 1, "a")));
+    told(&memory, "a", Some(document("a", 2, "a")));
+    assert_eq!(in_force(), Some(2));
+    for (rev, body) in
+        [(3, json!({"name": "a", "subtype": "planet", "rev": 3})), (4, json!({"rev": 4})), (5, json!({"name": 7, "rev": 5}))]
+    {
+        told(&memory, "a", bad(rev, body));
+        assert_eq!((in_force(), memory.all_in_force(DB).len(), memory.problems().len()), (Some(2), 1, 1));
+    }
+    told(&memory, "a", Some(document("a", 6, "a")));
+    assert_eq!((in_force(), memory.all_in_force(DB).len(), memory.problems().len()), (Some(6), 1, 0));
+    told(&memory, "a", bad(7, json!({"name": "a", "subtype": "planet"})));
+    told(&memory, "a", None);
+    assert_eq!((in_force(), memory.all_in_force(DB).len()), (None, 0));
+    // One that never was understood.
+    told(&memory, "a", bad(9, json!({"name": "a", "subtype": "planet"})));
+    assert_eq!((in_force(), memory.all_in_force(DB).len(), rev(&memory, "a")), (None, 0, None));
 }

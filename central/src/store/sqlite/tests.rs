@@ -16,7 +16,7 @@ fn body(n: usize) -> Body {
 async fn done(store: &Sqlite, writes: Vec<Write>) -> Vec<Rev> {
     let rev = |written| match written {
         Written::Done(rev) => rev,
-        Written::Conflict => panic!("conflict"),
+        other => panic!("{other:?}"),
     };
     store.write(writes).await.unwrap().into_iter().map(rev).collect()
 }
