@@ -16,6 +16,9 @@ use crate::clock;
 impl State {
     /// Carries out a grant of CPU. Returns the container if its limit was raised, be it on paper.
     pub(super) fn grant_cpu(&mut self, id: u64, grant: Grant, to: f64, decided_ns: u64) -> Option<u64> {
+        if !self.still_stands(id, grant.from) {
+            return None;
+        }
         // More quota than its CPUs can give would change nothing.
         let cap = self.entries.get(&id).map_or(Limit::Unlimited, Entry::cpuset_cap);
         if let (Limit::At(cap), Direction::Up) = (cap, grant.request.direction())

@@ -98,12 +98,34 @@ impl State {
                 self.follow_burst(id, ours.quota);
                 continue;
             }
-            if let Some(entry) = self.entries.get_mut(&id) {
-                entry.cpu = Some(theirs);
-                entry.burst_is_behind = false;
-            }
-            self.foreign_change(id, Resource::Cpu, ours.quota, theirs.quota);
+            self.foreign_quota(id, ours, theirs);
         }
+    }
+
+    /// Whether the limit still stands that a grant of CPU goes from. What something else has written meanwhile is not written over
+    /// unseen: it is handled first, and where it is adopted the grant is void.
+    pub(super) fn still_stands(&mut self, id: u64, from: Limit) -> bool {
+        // Of a raise in steps the first was looked at.
+        if !self.config.scaler.check_core_map || self.staged.iter().any(|(staged, _)| *staged == id) {
+            return true;
+        }
+        let Some(entry) = self.entries.get(&id) else { return false };
+        let theirs = entry.quota.as_ref().and_then(|quota| quota.read().ok());
+        let (Some(ours), Some(theirs)) = (entry.cpu, theirs) else { return true };
+        if ours == theirs {
+            return true;
+        }
+        self.foreign_quota(id, ours, theirs);
+        let current = self.entries.get(&id).and_then(|entry| entry.subject.resources[Resource::Cpu].as_ref()?.current);
+        current.map(Limit::At) == Some(from)
+    }
+
+    fn foreign_quota(&mut self, id: u64, ours: CpuLimit, theirs: CpuLimit) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.cpu = Some(theirs);
+            entry.burst_is_behind = false;
+        }
+        self.foreign_change(id, Resource::Cpu, ours.quota, theirs.quota);
     }
 
     /// Sets the burst that a raise of ours has left behind; nothing is written while people have the wheel.

@@ -78,6 +78,35 @@ fn what_something_else_changed_is_adopted() {
     assert_eq!(of(&agent, "FirstLimit")[0].to, Some(100.0));
 }
 
+/// Each quota is looked at every 20 windows: here the decision comes first.
+#[test]
+fn what_something_else_changed_is_not_written_over_unseen() {
+    for (handling, action) in [("adopt", "Adopt"), ("reassert", "Reassert")] {
+        let bed = Bed::new("unseen");
+        let cont0 = bed.container("cont0");
+        prefer(&cont0);
+        let mut load = cont0.burn(1, 0.0);
+        let mut config = bed.config();
+        config.set("guardian.window", "cpu", "'500ms'").set("scaler", "on_foreign_change", &format!("'{handling}'"));
+        config.guard("cont0", "true", [20, 190, 10]);
+        set_shares(&cont0, 40);
+        let agent = bed.run(&config);
+        agent.until_guarded("cont0");
+        for (times, theirs) in [(1, 60), (2, 70), (3, 80)] {
+            agent.until("at rest", |_| shares(&cont0) == Some(40.0));
+            load.set_duty(1.0);
+            set_shares(&cont0, theirs);
+            agent.until("the limit is raised", |_| shares(&cont0) > Some(100.0));
+            load.set_duty(0.0);
+            agent.until("it is noticed", |agent| of(agent, action).len() == times);
+            let from = if handling == "adopt" { theirs as f64 } else { 40.0 };
+            let raised = of(&agent, "CpuRescaleUp");
+            assert!(raised.iter().any(|raise| (raise.from, raise.to) == (Some(from), Some(from + 75.0))), "{raised:?}");
+        }
+        agent.until("it is counted", |agent| drift(agent) == 3);
+    }
+}
+
 #[test]
 fn an_inactive_scaler_leaves_the_wheel_to_people() {
     let bed = Bed::new("inactive");

@@ -84,6 +84,36 @@ what_daemon_reload_reverts_is_put_back() {
     until_true 30 above $busy 100
 }
 
+# The manager writes what set-property says at once, and each unit's own quota again at a reload.
+what_systemd_writes_is_put_back() {
+    until_true 30 is $idle 50 || return 1
+    told=$(logged 'action="Reassert"')
+    systemctl set-property --runtime headroom-test-idle.service CPUQuota=80%
+    until_true 30 has_logged 'action="Reassert"' "$told" && until_true 30 is $idle 50 || return 1
+    told=$(logged 'action="Reassert"')
+    systemctl daemon-reload
+    until_true 30 has_logged 'action="Reassert"' "$told" && until_true 30 is $idle 50 && until_true 10 counted
+}
+counted() { busybox wget -qO- http://127.0.0.1:8000/metrics | grep -q '^headroom_foreign_changes_total{container="headroom-test-idle.service"} [1-9]'; }
+
+what_systemd_writes_is_adopted_when_asked_to() {
+    settings '[scaler]
+on_foreign_change = "adopt"'
+    systemctl reload headroom-agent && is_adopted
+    code=$?
+    settings ''
+    systemctl reload headroom-agent && return $code
+}
+is_adopted() {
+    told=$(logged 'action="Adopt"')
+    systemctl set-property --runtime headroom-test-idle.service CPUQuota=45%
+    until_true 30 has_logged 'action="Adopt"' "$told" || return 1
+    # It is idle, and has less than rules lower it to: it stays there, also when the manager writes the same again.
+    systemctl daemon-reload
+    sleep 5
+    is $idle 45
+}
+
 what_hangs_is_killed_and_started_again() {
     until_true 30 below $idle 55 || return 1
     pid=$(property MainPID); lifted=$(logged 'lifted to 150')
@@ -139,7 +169,8 @@ systemctl daemon-reload
 systemctl start headroom-test-busy headroom-test-idle || exit 1
 
 for test in it_starts_and_says_that_it_is_ready its_privileges_do_for_ebpf_and_real_time limits_move_both_ways \
-    a_reload_counts_and_a_bad_one_changes_nothing what_daemon_reload_reverts_is_put_back what_hangs_is_killed_and_started_again \
+    a_reload_counts_and_a_bad_one_changes_nothing what_daemon_reload_reverts_is_put_back \
+    what_systemd_writes_is_put_back what_systemd_writes_is_adopted_when_asked_to what_hangs_is_killed_and_started_again \
     what_is_killed_leaves_no_container_throttled what_is_stopped_leaves_no_container_throttled on_death_hold_leaves_limits \
     restore_on_exit_puts_back_what_was_found it_needs_no_call_that_the_filter_denies; do
     begin=$(uptime_s)
