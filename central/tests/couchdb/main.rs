@@ -5,6 +5,8 @@
 mod bed;
 mod commands;
 mod edits;
+mod faults;
+mod proxy;
 mod server;
 
 use bed::Central;

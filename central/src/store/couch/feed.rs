@@ -177,7 +177,8 @@ impl Inner {
 
     /// What has changed since; waits for it.
     async fn once(&self, database: Database, place: &Place, wait: Option<Duration>) -> Result<Told, Failed> {
-        let made = self.info(database).await?.instance_start_time;
+        let info = self.info(database).await;
+        let made = info.inspect_err(|failure| self.http.health.fails(What::Feed(database), failure))?.instance_start_time;
         if made != place.made {
             return Err(Failed::Another(format!("the database {} was deleted and made again", self.name(database))));
         }
