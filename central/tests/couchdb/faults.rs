@@ -227,9 +227,9 @@ fn through_all_of_it_nothing_that_was_answered_is_lost() {
         let began = Instant::now();
         for (n, fault) in faults.iter().cycle().take(24).enumerate() {
             if n % 3 == 2 {
-                bed.proxy.breaks_times(*fault, EVERYTHING, 3)
+                bed.proxy.breaks_times(*fault, EVERYTHING, 3);
             } else {
-                bed.proxy.breaks(*fault, BULK)
+                bed.proxy.breaks(*fault, BULK);
             }
             std::thread::sleep(Duration::from_millis(250));
             bed.proxy.heals();

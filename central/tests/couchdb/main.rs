@@ -3,6 +3,7 @@
 
 #[path = "../ctl/bed.rs"]
 mod bed;
+mod coalescing;
 mod commands;
 mod edits;
 mod faults;

@@ -1,7 +1,7 @@
 //! What stands between central and CouchDB and does what networks and servers do: it is slow, refuses, breaks off, answers half.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -35,6 +35,7 @@ struct State {
     /// For how many more.
     left: AtomicUsize,
     ended: AtomicBool,
+    paths: Mutex<Vec<String>>,
 }
 
 impl State {
@@ -60,7 +61,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Before the server at a URL.
     pub(crate) fn before(url: &str) -> Self {
-        let upstream: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
+        let upstream = url.strip_prefix("http://").unwrap().to_socket_addrs().unwrap().find(SocketAddr::is_ipv4).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
@@ -90,6 +91,11 @@ impl Proxy {
                 thread::sleep(Duration::from_millis(5));
             }
         }
+    }
+
+    /// How many requests there were whose path has this in it.
+    pub(crate) fn count(&self, of: &str) -> usize {
+        self.state.paths.lock().unwrap().iter().filter(|path| path.contains(of)).count()
     }
 
     /// Everything works again.
@@ -134,6 +140,7 @@ fn listen(listener: TcpListener, address: SocketAddr, upstream: SocketAddr, stat
 fn serve(mut client: TcpStream, upstream: SocketAddr, state: &State) -> Option<()> {
     let (head, body) = request(&mut client)?;
     let path = head.split(' ').nth(1)?.to_owned();
+    state.paths.lock().unwrap().push(path.clone());
     let fault = state.of(&path);
     match fault {
         Some(Fault::Slow(by)) => thread::sleep(by),
