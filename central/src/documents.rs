@@ -7,6 +7,7 @@
 mod edits;
 mod memory;
 mod name;
+mod pace;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use tokio::sync::broadcast;
 
 use crate::store::{Body, Change, Cursor, Database, StateStore, StoreError, Trouble};
 use memory::{Memory, Seen, Taken};
+use pace::Paces;
 use queue::Queue;
 
 pub use edits::Edit;
@@ -65,6 +67,7 @@ pub struct Documents {
     told: broadcast::Sender<Changed>,
     places: Vec<tokio::sync::Mutex<()>>,
     queue: Queue,
+    paces: Paces,
     /// Held over changes that concern several documents.
     many: tokio::sync::Mutex<()>,
 }
@@ -76,6 +79,7 @@ impl Documents {
         let (told, _) = broadcast::channel(LAG);
         let places = std::iter::repeat_with(tokio::sync::Mutex::default).take(PLACES).collect();
         let documents = Self {
+            paces: Paces::new(store.pace()),
             store,
             memory: Memory::default(),
             cursor,

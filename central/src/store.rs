@@ -121,8 +121,7 @@ pub struct Change {
 /// Why a store does not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It does not answer, or is broken. Of the write that is answered so nothing was written to any one database; writes to several may
-    /// be in some of them.
+    /// It does not answer, or is broken. Nothing was written; of writes to several databases, nothing to one of them.
     #[error("the State Database cannot be reached: {0}")]
     Unreachable(String),
     /// It was told, and did not say what became of it: some of it may be written.

@@ -129,29 +129,37 @@ impl Documents {
         Err(busy(database, name))
     }
 
-    /// Changes many documents in as few commits as can be. Those that are not there are skipped, those that do not change not written.
-    /// Returns how many were.
-    pub async fn edit_many(&self, edits: Vec<Edit>) -> Result<usize, StoreError> {
+    /// Changes many documents that nobody waits for, in as few bulks as can be and at the store's pace. Those that are not there are
+    /// skipped, those that do not change not written. Returns how many were.
+    pub async fn edit_many(&self, mut edits: Vec<Edit>) -> Result<usize, StoreError> {
+        let most = self.paces.most().unwrap_or(BULK);
         let mut written = 0;
-        let mut left = edits;
         for _ in 0..BULK_ATTEMPTS {
             let mut again = Vec::new();
-            while !left.is_empty() {
-                let rest = left.split_off(left.len().min(BULK));
-                let (count, conflicts) = self.edit_some(std::mem::replace(&mut left, rest)).await?;
+            edits.sort_by_key(|(database, ..)| *database);
+            let mut left = edits.into_iter().peekable();
+            while let Some(&(database, ..)) = left.peek() {
+                let turn = self.paces.turn(database).await;
+                let part = std::iter::from_fn(|| left.next_if(|(of, ..)| *of == database));
+                let (count, conflicts) = self.edit_some(part, most).await?;
+                if let Some(turn) = turn.filter(|_| count + conflicts.len() > 0) {
+                    turn.wrote();
+                }
                 written += count;
                 again.extend(conflicts);
             }
-            left = again;
+            edits = again;
         }
         Ok(written)
     }
 
-    /// How many were written, and those that another writer was faster with.
-    async fn edit_some(&self, edits: Vec<Edit>) -> Result<(usize, Vec<Edit>), StoreError> {
+    /// So many documents that change. How many were written, and those that another writer was faster with.
+    async fn edit_some(&self, mut edits: impl Iterator<Item = Edit>, most: usize) -> Result<(usize, Vec<Edit>), StoreError> {
         let mut sent = Vec::new();
         let mut changing = Vec::new();
-        for (database, name, edit) in edits {
+        while sent.len() < most
+            && let Some((database, name, edit)) = edits.next()
+        {
             let Some(Found { id, seen, mut body }) = self.memory.find(database, &name) else { continue };
             let before = body.clone();
             edit(&mut body);

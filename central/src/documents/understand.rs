@@ -8,6 +8,7 @@ use headroom_model::documents::request::Request;
 use headroom_model::documents::rule::Rule;
 use headroom_model::documents::service::Service;
 use headroom_model::documents::structure::Structure;
+use headroom_model::policy::rules::RuleSet;
 use headroom_model::settings;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,7 +43,7 @@ pub(crate) fn problem(database: Database, id: &str, body: &Body) -> Option<Strin
     match database {
         Database::Structures => fails::<Structure>(body),
         Database::Limits => fails::<Limits>(body),
-        Database::Rules => fails::<Rule>(body),
+        Database::Rules => fails::<Rule>(body).or_else(|| useless(body)),
         Database::Services => fails::<Service>(body).or_else(|| senseless(body)),
         Database::Users => None,
         Database::Events => fails::<Event>(body),
@@ -52,6 +53,12 @@ pub(crate) fn problem(database: Database, id: &str, body: &Body) -> Option<Strin
 
 fn fails<T: DeserializeOwned>(body: &Body) -> Option<String> {
     serde_json::from_value::<T>(Value::Object(body.clone())).err().map(|e| e.to_string())
+}
+
+/// A rule that is to be judged and cannot be.
+fn useless(body: &Body) -> Option<String> {
+    let rule: Rule = serde_json::from_value(Value::Object(body.clone())).ok()?;
+    RuleSet::compile(&[rule]).problems().first().map(|problem| problem.why.clone())
 }
 
 /// A setting that makes no sense, put there past the Orchestrator.
@@ -92,6 +99,7 @@ mod tests {
             ),
             (Database::Limits, json!({"name": "x", "resources": {"cpu": {"boundary_type": "wide"}}}), "unknown boundary_type"),
             (Database::Services, json!({"name": "guardian", "config": {"ACTIVE": "perhaps"}}), "expected true or false"),
+            (Database::Rules, json!({"name": "x", "resource": "cpu", "generates": "requests", "active": true}), ""),
             (Database::Users, json!({}), "it has no name"),
         ];
         for (database, body, expected) in table {

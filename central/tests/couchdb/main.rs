@@ -3,8 +3,11 @@
 
 #[path = "../ctl/bed.rs"]
 mod bed;
+mod coalescing;
 mod commands;
 mod edits;
+mod faults;
+mod proxy;
 mod server;
 
 use bed::Central;

@@ -50,6 +50,10 @@ impl Central {
         fs::read_to_string(self.directory.join("central.log")).unwrap_or_default()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn kill9(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

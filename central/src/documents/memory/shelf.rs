@@ -50,10 +50,14 @@ impl Shelf {
         }
     }
 
-    /// All that count: those that can be understood, and the others as they were.
+    /// All that count: those that can be understood, and the others as they were, in their places.
     pub(super) fn all_in_force(&self) -> Vec<&Record> {
-        let sound = self.found().into_iter().map(|(_, record)| record).filter(|record| !self.problems.contains_key(record.id()));
-        sound.chain(self.good.values()).collect()
+        let found = self.found();
+        let is_found: BTreeSet<&str> = found.iter().map(|(_, record)| record.id()).collect();
+        let lost = self.good.iter().filter(|(id, _)| !is_found.contains(&***id)).map(|(_, record)| record);
+        let counts =
+            |record| if self.problems.contains_key(Record::id(record)) { self.good.get(record.id()) } else { Some(record) };
+        found.into_iter().filter_map(|(_, record)| counts(record)).chain(lost).collect()
     }
 
     /// Every document that is found by its name, sorted.

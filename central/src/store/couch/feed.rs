@@ -162,14 +162,19 @@ impl Inner {
             let asked = Instant::now();
             match self.once(database, &place, Some(WAIT)).await {
                 Ok(told) if told.changes.is_empty() => {
-                    let is_early = told.place.since == place.since && asked.elapsed() < PAUSE;
                     place = told.place;
-                    if is_early {
+                    if asked.elapsed() < PAUSE {
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
                 Ok(told) => return Ok(told),
                 Err(Failed::Missing(why)) => self.wait_for(database, &why).await,
+                // It may have been deleted while it was asked; the next question finds that out.
+                Err(Failed::Http(failure)) => match self.info(database).await {
+                    Err(gone) if gone.is(StatusCode::NOT_FOUND) => {}
+                    Ok(info) if info.instance_start_time != place.made => {}
+                    _ => return Err(failure.into()),
+                },
                 Err(failed) => return Err(failed.into()),
             }
         }
@@ -177,7 +182,8 @@ impl Inner {
 
     /// What has changed since; waits for it.
     async fn once(&self, database: Database, place: &Place, wait: Option<Duration>) -> Result<Told, Failed> {
-        let made = self.info(database).await?.instance_start_time;
+        let info = self.info(database).await;
+        let made = info.inspect_err(|failure| self.http.health.fails(What::Feed(database), failure))?.instance_start_time;
         if made != place.made {
             return Err(Failed::Another(format!("the database {} was deleted and made again", self.name(database))));
         }
