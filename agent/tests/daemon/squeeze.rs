@@ -133,7 +133,9 @@ fn a_thousand_lowerings_kill_and_stall_nothing() {
     let mut config = config(&bed, 400);
     config.set("scaler", "on_foreign_change", "'adopt'");
     let agent = bed.run(&config);
-    names.iter().for_each(|(name, _)| agent.until_guarded(name));
+    for (name, _) in &names {
+        agent.until_guarded(name);
+    }
 
     let lowered = |decided: &BTreeMap<_, u64>| decided.get(&("MemRescaleDown".to_owned(), "applied".to_owned())).copied();
     let (until, mut unexplained) = (Instant::now() + Duration::from_mins(4), Vec::new());
