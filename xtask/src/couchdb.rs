@@ -17,7 +17,13 @@ const LOCK: &str = "package-lock.json";
 const WHOLE: &str = "fetched.json";
 
 /// What the tests with `CouchDB` run, with the packages of Debian's that have it.
-pub(crate) const TOOLS: [(&str, &str); 3] = [("node", "nodejs"), ("npm", "npm"), ("curl", "curl")];
+const TOOLS: [(&str, &str); 3] = [("node", "nodejs"), ("npm", "npm"), ("curl", "curl")];
+
+/// What of them is not on this machine, and what brings it.
+pub(crate) fn missing() -> Vec<String> {
+    let lacks = |(tool, _): &(&str, &str)| process::which(tool).is_none();
+    TOOLS.into_iter().filter(lacks).map(|(tool, package)| format!("no {tool}: apt install {package}")).collect()
+}
 
 /// Fetches the packages, where they are not there as the lock file says. Two at a time wait for each other.
 pub(crate) fn fetch() -> Result<()> {

@@ -56,8 +56,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// Fetches what tests and booting these kernels take, as far as it is not there.
 pub(crate) fn fetch(kernels: &[Kernel]) -> Result<()> {
-    couchdb::fetch()?;
-    eprintln!("ok  {:<8}what stands for CouchDB in tests is below target/couchdb", "couchdb");
+    if couchdb::missing().is_empty() {
+        couchdb::fetch()?;
+        eprintln!("ok  {:<8}what stands for CouchDB in tests is below target/couchdb", "couchdb");
+    }
     for &kernel in kernels {
         let release = vm::prepare(kernel).context("setting up VMs")?;
         eprintln!("ok  {:<8}kernel {} ({release}) for VMs, with qemu, is below target/vm", "vm", kernel.name());
@@ -127,10 +129,10 @@ fn network() -> Finding {
 
 /// What tests with CouchDB are made with.
 fn of_couchdb() -> Finding {
-    let lacks = |(tool, _): &(&str, &str)| process::which(tool).is_none();
-    let missing: Vec<_> =
-        couchdb::TOOLS.into_iter().filter(lacks).map(|(tool, package)| format!("no {tool}: apt install {package}")).collect();
-    if missing.is_empty() { Finding::Good("node, npm and curl".to_owned()) } else { Finding::Bad(missing.join("; ")) }
+    match couchdb::missing().join("; ") {
+        missing if missing.is_empty() => Finding::Good("node, npm and curl".to_owned()),
+        missing => Finding::Lacks(format!("{missing}; `test` leaves out those of central with CouchDB")),
+    }
 }
 
 fn lints() -> Finding {

@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use crate::vm::{Hierarchy, Kernel};
-use crate::{repo, setup, tidy};
+use crate::{couchdb, repo, setup, tidy};
 use binaries::Binary;
 use compatibility::Ground;
 use tally::{Program, summary};
@@ -68,6 +68,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for ground in grounds {
         steps.extend(on(ground, &built)?);
     }
+    let missing = couchdb::missing();
+    if !missing.is_empty() {
+        let outcome = Outcome::LeftOut(missing.join("; "));
+        steps.push(Step { name: "central with CouchDB".to_owned(), ground: None, outcome, seconds: 0.0 });
+    }
     if args.quick {
         let why = "--quick: nothing was tried on another kernel than this machine's";
         let outcome = Outcome::LeftOut(why.to_owned());
@@ -97,7 +102,7 @@ fn on(ground: Ground, built: &[Binary]) -> Result<Vec<Step>> {
     let step = |name: &str, step: &dyn Fn() -> Result<Outcome>| timed(name, Some(ground), step);
     Ok(match ground {
         Ground::Machine => vec![
-            step("this machine", &|| binaries::run_here(built))?,
+            step("this machine", &|| binaries::run_here(built, couchdb::missing().is_empty()))?,
             timed("documentation examples", None, binaries::run_doc_tests)?,
             timed("static programs in an empty root", None, dist::run)?,
             step("engines, with the agent beside them", &|| engines::run(built))?,

@@ -23,6 +23,9 @@ const FLEET: (&str, &str) = ("headroom-central", "fleet");
 /// The integration test of the agent that starts engines.
 const ENGINES: &str = "engines";
 
+/// The tests of central with `CouchDB`: the program, and how their names begin.
+const COUCHDB: [(&str, &str); 2] = [("couchdb", ""), ("store", "couch")];
+
 /// A test program.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Binary {
@@ -64,6 +67,16 @@ impl Binary {
             plain.arg("--test-threads=1");
         }
         self.held(&plain)
+    }
+
+    /// The same, without what needs `CouchDB`.
+    fn command_without_couchdb(&self) -> Command {
+        let mut command = self.command();
+        let is_central = self.is_integration && self.package == FLEET.0;
+        for (_, test) in COUCHDB.iter().filter(|(target, _)| is_central && self.target == *target) {
+            command.args(["--skip", test]);
+        }
+        command
     }
 
     /// How its ignored tests are run by a script that has the engines in `packages`.
@@ -119,10 +132,11 @@ fn package(id: &str) -> Option<String> {
 }
 
 /// Runs each on this machine, one after the other, its output shown as it comes.
-pub(super) fn run_here(binaries: &[Binary]) -> Result<Outcome> {
+pub(super) fn run_here(binaries: &[Binary], with_couchdb: bool) -> Result<Outcome> {
     let run = |binary: &Binary| {
         eprintln!("test: {}", binary.name());
-        tee(binary.name(), &mut binary.command()).with_context(|| binary.executable.display().to_string())
+        let mut command = if with_couchdb { binary.command() } else { binary.command_without_couchdb() };
+        tee(binary.name(), &mut command).with_context(|| binary.executable.display().to_string())
     };
     binaries.iter().map(run).collect::<Result<_>>().map(Outcome::Tests)
 }
@@ -167,6 +181,22 @@ mod tests {
         assert_eq!(names, ["headroom-agent sampler_accuracy", "xtask xtask"]);
         assert!(binaries[0].meets_kernel() && !binaries[1].meets_kernel());
         assert_eq!(binaries[0].directory, PathBuf::from("/x/agent"));
+    }
+
+    #[test]
+    fn without_couchdb_what_needs_it_is_skipped() {
+        let binary = |target: &str| Binary {
+            package: "headroom-central".to_owned(),
+            target: target.to_owned(),
+            is_integration: true,
+            executable: PathBuf::from("/x"),
+            directory: PathBuf::from("/"),
+        };
+        let skips = |target: &str| {
+            let command = binary(target).command_without_couchdb();
+            command.get_args().skip_while(|word| *word != "--skip").nth(1).map(|word| word.to_string_lossy().into_owned())
+        };
+        assert_eq!([skips("couchdb"), skips("store"), skips("fleet")], [Some(String::new()), Some("couch".to_owned()), None]);
     }
 
     #[test]
