@@ -15,6 +15,7 @@ mod full;
 mod hotplug;
 mod phases;
 mod pinning;
+mod privileges;
 mod recorded;
 mod rest;
 mod squeeze;
