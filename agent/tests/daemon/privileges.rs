@@ -52,7 +52,9 @@ fn the_units_privileges_are_enough() {
     for container in [&roots, &others] {
         agent.until("it comes down to its floor", |_| shares(container) == Some(40.0));
     }
-    loads.iter_mut().for_each(|load| load.set_duty(1.0));
+    for load in &mut loads {
+        load.set_duty(1.0);
+    }
     for container in [&roots, &others] {
         agent.until("it goes up", |_| shares(container).is_some_and(|shares| shares > 40.0));
     }
