@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Memory of the guest, in MiB; what it writes to files is in it too
     #[arg(long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(512..=65536))]
     memory: u32,
+    /// Gives the guest an empty disk of so many MiB, with the serial number `headroom-test`; it is gone with the guest
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    disk: Option<u32>,
     /// Ends the guest after so many seconds, boot included
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86400))]
     timeout: u64,
@@ -65,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         cgroup: args.cgroup,
         cpus: args.cpus,
         memory_mib: args.memory,
+        disk_mib: args.disk,
         timeout: Duration::from_secs(args.timeout),
         systemd: args.systemd,
     };

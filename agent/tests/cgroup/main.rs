@@ -16,6 +16,7 @@ mod support;
 mod allocation;
 mod conformance;
 mod counting;
+mod disks;
 mod fake;
 mod ground;
 mod kernel;

@@ -16,6 +16,7 @@ mod hotplug;
 mod phases;
 mod pinning;
 mod policy;
+mod privileges;
 mod recorded;
 mod rest;
 mod squeeze;

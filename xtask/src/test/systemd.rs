@@ -29,6 +29,7 @@ pub(super) fn run() -> Result<Outcome> {
         cgroup: Hierarchy::V2,
         cpus: 2,
         memory_mib: 2048,
+        disk_mib: None,
         timeout: Duration::from_mins(15),
         systemd: true,
     };

@@ -41,6 +41,8 @@ pub(crate) struct Guest {
     pub(crate) cpus: u16,
     /// With how much memory, in MiB.
     pub(crate) memory_mib: u32,
+    /// With an empty disk of so many MiB.
+    pub(crate) disk_mib: Option<u32>,
     /// For how long at most, boot included.
     pub(crate) timeout: Duration,
     /// Whether the machine's systemd is PID 1 and runs the command as a service.
@@ -119,6 +121,9 @@ impl Guest {
         fs::write(share.file("run"), include_str!("guest/run"))?;
         fs::write(share.file("command"), script(words, &std::env::current_dir()?))?;
         fs::write(share.file("initrd"), initramfs(tools, kernel)?)?;
+        if let Some(mib) = self.disk_mib {
+            File::create(share.file("disk"))?.set_len(u64::from(mib) << 20)?;
+        }
         let mut qemu =
             Qemu(self.qemu(tools, kernel, &share.0).spawn().with_context(|| format!("{} did not start", tools.qemu.display()))?);
         let deadline = Instant::now() + self.timeout;
@@ -191,6 +196,11 @@ impl Guest {
         qemu.args(["-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot", "-fsdev"]);
         qemu.arg(with_path("local,id=share,security_model=none,path=", share))
             .args(["-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]);
+        if self.disk_mib.is_some() {
+            // Told by its serial number: the guest's root is the machine's, and so may its disks' names be.
+            qemu.arg("-drive").arg(with_path("if=none,id=disk,format=raw,cache=unsafe,file=", &share.join("disk")));
+            qemu.args(["-device", "virtio-blk-pci,drive=disk,serial=headroom-test"]);
+        }
         qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(share.join("initrd"));
         qemu.args(["-append", &self.options()]);
         // A group of its own: Ctrl-C reaches us only, and we end it.
