@@ -29,7 +29,7 @@ pub(super) fn run() -> Result<Outcome> {
         cgroup: Hierarchy::V2,
         cpus: 2,
         memory_mib: 2048,
-        timeout: Duration::from_mins(15),
+        timeout: Duration::from_mins(20),
         systemd: true,
     };
     let root = repo::root();
