@@ -84,7 +84,6 @@ fn how_it_is_handled_can_be_changed_at_any_time() {
     let cont0 = bed.container("cont0");
     let agent = at_rest(&bed, &cont0, &[]);
     let mut config = bed.config();
-    config.set("guardian", "profile", "'responsive'");
     config.set("scaler", "on_foreign_change", "'adopt'").guard("cont0", "true", [20, 100, 10]).write();
     agent.signal(Signal::SIGHUP);
     agent.until("it is read", |agent| agent.log().contains("read again"));
