@@ -78,6 +78,21 @@ fn what_something_else_changed_is_adopted() {
     assert_eq!(of(&agent, "FirstLimit")[0].to, Some(100.0));
 }
 
+#[test]
+fn how_it_is_handled_can_be_changed_at_any_time() {
+    let bed = Bed::new("handling");
+    let cont0 = bed.container("cont0");
+    let agent = at_rest(&bed, &cont0, &[]);
+    let mut config = bed.config();
+    config.set("scaler", "on_foreign_change", "'adopt'").guard("cont0", "true", [20, 100, 10]).write();
+    agent.signal(Signal::SIGHUP);
+    agent.until("it is read", |agent| agent.log().contains("read again"));
+    thread::sleep(Duration::from_millis(500));
+    set_shares(&cont0, 35);
+    agent.until("it is adopted", |agent| of(agent, "Adopt").len() == 1);
+    assert_eq!(shares(&cont0), Some(35.0));
+}
+
 /// Each quota is looked at every 20 windows: here the decision comes first.
 #[test]
 fn what_something_else_changed_is_not_written_over_unseen() {

@@ -126,8 +126,17 @@ impl Container {
 
     /// The engine's own update of its CPU quota, to 10 to 99 shares.
     pub(crate) fn update(&self, shares: u32) {
+        self.sh(&self.updating(shares));
+    }
+
+    /// Whether [`Self::update`] succeeds.
+    pub(crate) fn can_update(&self, shares: u32) -> bool {
+        quietly(&self.updating(shares).replace("{name}", self.name))
+    }
+
+    fn updating(&self, shares: u32) -> String {
         assert!((10..100).contains(&shares));
-        self.sh(&self.engine.update.replace("{shares}", &shares.to_string()));
+        self.engine.update.replace("{shares}", &shares.to_string())
     }
 
     /// What spins ends.

@@ -35,6 +35,21 @@ fn lxd() {
     are_handled(&LXD);
 }
 
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn one_under_the_burst_is_refused_by_the_kernel() {
+    let bed = DOCKER.bed();
+    let web = DOCKER.start("web", false);
+    let agent = bed.deciding_agent(&format!("guardian.profile = 'responsive'\n{GUARD}"));
+    agent.until_guarded("web");
+    let path = agent.container("web")["container"]["path"].as_str().unwrap().to_owned();
+    agent.until("it is at rest", |_| quota(&path) == Some(FLOOR));
+    assert!(!web.can_update(50));
+    assert_eq!(quota(&path), Some(FLOOR));
+    assert!(web.can_update(90));
+    agent.until("more is put right", |agent| quota(&path) == Some(FLOOR) && !of(agent, "Reassert").is_empty());
+}
+
 fn are_handled(engine: &'static Engine) {
     let bed = engine.bed();
     let web = engine.start("web", false);

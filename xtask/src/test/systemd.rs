@@ -30,7 +30,7 @@ pub(super) fn run() -> Result<Outcome> {
         cpus: 2,
         memory_mib: 2048,
         disk_mib: None,
-        timeout: Duration::from_mins(15),
+        timeout: Duration::from_mins(20),
         systemd: true,
     };
     let root = repo::root();
