@@ -34,18 +34,21 @@ struct Said {
     reason: Value,
 }
 
-/// What is known of a write: `None`, not yet.
-type Known = Option<Written>;
+/// What is known of a write: `None`, nothing.
+pub(super) type Known = Option<Written>;
 
 impl Inner {
-    /// Each by itself. A document that is there twice is written twice, one after the other.
-    pub(super) async fn bulk(&self, database: Database, writes: &[Write]) -> Result<Vec<Written>, StoreError> {
+    /// Each by itself. A document that is there twice is written twice, one after the other. What became of each, and why nothing is
+    /// known of some.
+    pub(super) async fn bulk(&self, database: Database, writes: &[Write]) -> (Vec<Known>, Option<StoreError>) {
         let mut known: Vec<Known> = writes.iter().map(|write| deletes_nothing(write).then_some(Written::Conflict)).collect();
         let texts: Vec<String> = writes.iter().map(text).collect();
         while let Some(chosen) = choose(writes, &texts, &known) {
-            self.send(database, writes, &texts, &chosen, &mut known).await?;
+            if let Err(error) = self.send(database, writes, &texts, &chosen, &mut known).await {
+                return (known, Some(error));
+            }
         }
-        Ok(known.into_iter().map(|known| known.unwrap_or(Written::Conflict)).collect())
+        (known, None)
     }
 
     /// One request's worth, until each of it is known.

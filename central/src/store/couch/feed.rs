@@ -168,7 +168,10 @@ impl Inner {
                     }
                 }
                 Ok(told) => return Ok(told),
-                Err(Failed::Missing(why)) => self.wait_for(database, &why).await,
+                Err(Failed::Missing(why)) => {
+                    self.wait_for(database, &why).await;
+                    return Err(self.made_again(database).into());
+                }
                 // It may have been deleted while it was asked; the next question finds that out.
                 Err(Failed::Http(failure)) => match self.info(database).await {
                     Err(gone) if gone.is(StatusCode::NOT_FOUND) => {}
@@ -185,7 +188,7 @@ impl Inner {
         let info = self.info(database).await;
         let made = info.inspect_err(|failure| self.http.health.fails(What::Feed(database), failure))?.instance_start_time;
         if made != place.made {
-            return Err(Failed::Another(format!("the database {} was deleted and made again", self.name(database))));
+            return Err(self.made_again(database));
         }
         let timeout = wait.unwrap_or_default().as_millis().to_string();
         let ask = async |limit: &str| {
@@ -205,6 +208,10 @@ impl Inner {
             Change { database, id: row.id, document }
         });
         Ok(Told { changes: changes.collect(), place: Place { made, since } })
+    }
+
+    fn made_again(&self, database: Database) -> Failed {
+        Failed::Another(format!("the database {} was deleted and made again", self.name(database)))
     }
 
     async fn look(&self, database: Database, query: &[(&str, &str)], patience: Duration) -> Result<(Vec<Row>, String), Failure> {

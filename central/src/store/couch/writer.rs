@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Inner;
+use super::bulk::Known;
 use crate::store::{Database, StoreError, Write, Written};
 
 /// The most writes that go together.
@@ -53,18 +54,38 @@ impl Writer {
 
 async fn write(inner: &Inner, database: Database, together: Vec<Job>) {
     let all: Vec<Write> = together.iter().flat_map(|job| job.writes.iter().cloned()).collect();
-    match inner.bulk(database, &all).await {
-        Ok(written) => {
-            let mut written = written.into_iter();
-            for Job { writes, done } in together {
-                // Whoever asked may have gone.
-                done.send(Ok(written.by_ref().take(writes.len()).collect())).ok();
-            }
-        }
-        Err(error) => {
-            for Job { done, .. } in together {
-                done.send(Err(error.clone())).ok();
-            }
-        }
+    let (known, error) = inner.bulk(database, &all).await;
+    let mut known = known.into_iter();
+    for Job { writes, done } in together {
+        let own: Vec<Known> = known.by_ref().take(writes.len()).collect();
+        // Whoever asked may have gone.
+        done.send(answer(own, error.as_ref())).ok();
+    }
+}
+
+/// One caller's answer: what became of its writes, or why that is not known.
+fn answer(known: Vec<Known>, error: Option<&StoreError>) -> Result<Vec<Written>, StoreError> {
+    let is_partly_done = known.iter().flatten().any(|written| matches!(written, Written::Done(_)));
+    let written: Option<Vec<Written>> = known.into_iter().collect();
+    match (written, error) {
+        (Some(written), _) => Ok(written),
+        (None, Some(StoreError::Unreachable(why))) if is_partly_done => Err(StoreError::Unanswered(why.clone())),
+        (None, error) => Err(error.cloned().unwrap_or_else(|| StoreError::Unanswered("it does not say".into()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Rev;
+
+    #[test]
+    fn an_error_is_only_for_those_whose_writes_are_not_known() {
+        let done = || Some(Written::Done(Rev("1-a".into())));
+        let (away, unknown) = (StoreError::Unreachable("x".into()), StoreError::Unanswered("x".into()));
+        assert_eq!(answer(vec![done(), Some(Written::Conflict)], Some(&away)).map(|written| written.len()), Ok(2));
+        assert_eq!(answer(vec![None, Some(Written::Conflict)], Some(&away)), Err(away.clone()));
+        assert_eq!(answer(vec![done(), None], Some(&away)), Err(unknown.clone()), "some of it is written");
+        assert_eq!(answer(vec![None], Some(&unknown)), Err(unknown));
     }
 }
