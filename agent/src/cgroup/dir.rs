@@ -112,7 +112,8 @@ impl Dir {
         match openat(&self.fd, name, how | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Permissions::empty()) {
             Ok(fd) => Ok(File::from(fd)),
             Err(_) if !self.alive() => Err(self.gone()),
-            Err(nix::Error::ENOENT) => Err(self.no_controller(name, controller)),
+            // ENODEV: the file of a controller that is being taken away, or of a cgroup that is being removed.
+            Err(nix::Error::ENOENT | nix::Error::ENODEV) => Err(self.no_controller(name, controller)),
             Err(errno) if access == Access::Read => Err(CgroupError::Read { file: self.whole(name), answer: errno.into() }),
             Err(errno) => {
                 let value = String::new();
