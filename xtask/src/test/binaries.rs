@@ -12,7 +12,7 @@ use super::{Outcome, within};
 use crate::repo;
 
 /// How long one test program may take, in seconds.
-pub(super) const LONGEST: u32 = 900;
+pub(super) const LONGEST: u32 = 1800;
 
 /// The package whose integration tests meet the kernel.
 const AGENT: &str = "headroom-agent";
