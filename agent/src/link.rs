@@ -16,7 +16,6 @@ mod stock;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -94,8 +93,6 @@ struct Shared {
     done: Arc<parking::Done>,
     /// A report is to be made now.
     now: Arc<Notify>,
-    /// Whether reports are to have what the kernel counted.
-    wants_counted: Arc<AtomicBool>,
 }
 
 /// What the host does now.
@@ -147,6 +144,11 @@ impl Received {
         }
     }
 
+    /// Whether reports are to have what the kernel counted.
+    fn wants_counted(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(|orders| orders.wants_counted)
+    }
+
     fn revision(&self) -> Option<String> {
         self.0.borrow().as_ref().map(|orders| orders.revision.clone())
     }
@@ -183,13 +185,10 @@ impl Link {
 
     /// Runs both tasks, for ever.
     pub async fn run(self) {
-        let Self { parts, client, identity, state_dir, interval, line: Line { sender, shared, .. } } = self;
+        let Self { parts, client, identity, state_dir, interval, line: Line { sender, received, shared } } = self;
         tracing::info!(urls = ?client.urls(), instance = identity.instance(), "linked to central");
-        // As at the last run, until central says otherwise.
-        let kept = sender.borrow().as_ref().is_some_and(|orders| orders.wants_counted);
-        shared.wants_counted.store(kept, Ordering::Relaxed);
         let asking = orders::ask(&client, &identity, &state_dir, &sender, Arc::clone(&parts.control), &shared);
-        let reporting = stock::report(&client, &identity, interval, &parts, &shared);
+        let reporting = stock::report(&client, &identity, interval, &parts, &received, &shared);
         tokio::join!(asking, reporting);
     }
 }

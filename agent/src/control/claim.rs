@@ -300,7 +300,7 @@ impl State {
     /// Sets a limit for another reason than a request: at once for CPU, else through a writer thread.
     pub(super) fn set(&mut self, id: u64, resource: Resource, action: &'static str, why: String, (from, to): (Limit, Limit)) {
         if resource == Resource::Cpu && self.cores.is_none() {
-            let (stands, outcome, detail) = match self.write_cpu(id, to) {
+            let (stands, outcome, detail) = match self.write_cpu(id, to, None) {
                 Ok(read) => (read, "applied", None),
                 Err(e) => (from, "failed", Some(e)),
             };

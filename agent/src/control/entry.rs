@@ -79,11 +79,11 @@ pub(super) struct Entry {
     pub(super) shown: Option<Shown>,
     /// When somebody looked at it last, `CLOCK_MONOTONIC` ns.
     pub(super) looked_ns: u64,
-    /// When disks were read last, `CLOCK_MONOTONIC` ns.
+    /// When the kernel's accounting of its CPU time was read last, `CLOCK_MONOTONIC` ns.
     pub(super) cpu_at_ns: u64,
-    /// The same of its disks.
+    /// When its disks were.
     pub(super) disks_at_ns: u64,
-    /// When the network was.
+    /// When its network was.
     pub(super) net_at_ns: u64,
 }
 

@@ -5,7 +5,7 @@ use headroom_model::resource::{Resource, ResourceSet};
 
 use super::entry::{Entry, Phase};
 use super::state::State;
-use crate::cgroup::{CpuLimit, DiskReading};
+use crate::cgroup::{CpuLimit, DiskReading, MIB};
 use crate::clock;
 use crate::config::OnForeignChange;
 use crate::containers::Engine;
@@ -100,6 +100,11 @@ impl State {
             }
             self.foreign_quota(id, ours, theirs);
         }
+    }
+
+    /// The quota that [`Self::still_stands`] has just read, where it reads.
+    pub(super) fn looked_at(&self, id: u64) -> Option<CpuLimit> {
+        self.entries.get(&id)?.cpu.filter(|_| self.config.scaler.check_core_map)
     }
 
     /// Whether the limit still stands that a grant of CPU goes from. What something else has written meanwhile is not written over
@@ -203,7 +208,7 @@ impl Entry {
             if let Some(before) = &self.last.disks {
                 let mib_s = |of: fn(&DiskReading) -> u64| {
                     let sum = |all: &[DiskReading]| all.iter().map(of).sum::<u64>();
-                    sum(now).saturating_sub(sum(before)) as f64 / (1024.0 * 1024.0) / seconds
+                    sum(now).saturating_sub(sum(before)) as f64 / MIB / seconds
                 };
                 self.usage[Resource::DiskRead] = Some(mib_s(|d| d.read_bytes));
                 self.usage[Resource::DiskWrite] = Some(mib_s(|d| d.write_bytes));

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headroom_model::wire::Orders;
@@ -64,7 +63,6 @@ pub(super) async fn ask(
                             tracing::warn!("central's orders are not kept for a restart: {e}");
                         }
                         sets.carry_out(&new.sets);
-                        shared.wants_counted.store(new.wants_counted, Ordering::Relaxed);
                         orders.send_replace(Some(Arc::new(new)));
                     }
                     Err(e) => {
