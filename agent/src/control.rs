@@ -7,6 +7,7 @@ mod entry;
 mod journal;
 mod kubelet;
 mod latency;
+mod opening;
 mod pinned;
 mod publish;
 mod quota;

@@ -6,6 +6,7 @@ use headroom_model::limit::Limit;
 use headroom_model::policy::guardian::{Split, Subject};
 use headroom_model::resource::{PerResource, Resource, ResourceSet};
 
+use super::opening::Opening;
 use super::publish::Shown;
 use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime, ThrottleClock};
 use crate::config::ContainerRule;
@@ -54,8 +55,10 @@ pub(super) struct Entry {
     pub(super) retry: Retry,
     /// When a write through a writer thread finished last: readings that began before are stale.
     pub(super) written_ns: u64,
-    /// `used_ns` when the CPU window opened.
-    pub(super) opened_ns: Option<u64>,
+    /// What stood when the CPU window opened.
+    pub(super) opened: Option<Opening>,
+    /// Its window goes on over the border that has just been: it began with a burst.
+    pub(super) goes_on: bool,
     /// Mean of the last window, guarded or not.
     pub(super) usage: PerResource<Option<f64>>,
     pub(super) areas: PerResource<Areas>,
@@ -125,7 +128,8 @@ impl Entry {
             in_flight: ResourceSet::NONE,
             retry: Retry::default(),
             written_ns: 0,
-            opened_ns: None,
+            opened: None,
+            goes_on: false,
             usage: PerResource::default(),
             areas: PerResource::default(),
             began: first.clone(),

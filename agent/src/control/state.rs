@@ -262,7 +262,7 @@ impl State {
         match self.source.track(&entry.cgroup) {
             Ok(slot) => {
                 entry.slot = Some(slot);
-                entry.opened_ns = self.source.used_ns(slot);
+                entry.opened = self.source.used_ns(slot).map(|used_ns| self.window.opening(used_ns));
                 self.by_slot.insert(slot, id);
             }
             Err(e) => {
