@@ -3,10 +3,12 @@
 
 mod apply;
 mod claim;
+mod disks;
 mod entry;
 mod journal;
 mod kubelet;
 mod latency;
+mod pace;
 mod pinned;
 mod publish;
 mod quota;
