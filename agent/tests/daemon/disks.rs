@@ -1,6 +1,7 @@
 //! Limits on a real disk under real writers, by the same policy as all others.
 
 use std::fs;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -196,7 +197,8 @@ fn without_the_controller_it_is_said_why() {
     let child = parent.child("cont0");
     match version(&child, Controller::Io) {
         Version::V1 => {
-            fs::remove_dir(directories(&child).into_iter().find(|dir| dir.join("blkio.reset_stats").exists()).unwrap()).unwrap()
+            let is_io = |dir: &PathBuf| dir.join("blkio.reset_stats").exists();
+            fs::remove_dir(directories(&child).into_iter().find(is_io).unwrap()).unwrap();
         }
         Version::V2 => write(&parent, Controller::Cpu, "cgroup.subtree_control", "-io"),
     }
