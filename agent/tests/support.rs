@@ -18,6 +18,8 @@ use nix::unistd::Pid;
 const BURN: &str = "HEADROOM_TEST_BURN_THREADS";
 /// No load goes on for longer, whatever happens to the test.
 const LONGEST: Duration = Duration::from_mins(3);
+/// No page is smaller.
+const PAGE: usize = 4096;
 /// How long a thread that is busy half of the time is busy and idle together.
 const CYCLE: Duration = Duration::from_millis(10);
 /// What a thread that was kept from running for longer does not make up for.
@@ -140,6 +142,11 @@ impl Burner {
         writeln!(self.orders, "duty {duty}").unwrap();
     }
 
+    /// Writes to all memory that it holds; returns before that is done.
+    pub(crate) fn touch(&mut self) {
+        writeln!(self.orders, "touch all").unwrap();
+    }
+
     /// Takes that much memory more and touches it; returns before that is done.
     pub(crate) fn hold(&mut self, mib: usize) {
         writeln!(self.orders, "hold {mib}").unwrap();
@@ -198,6 +205,7 @@ fn burn(threads: u32) -> ! {
         match order.split_once(' ') {
             Some(("duty", part)) => duty.store(per_mille(part.parse().unwrap()), Ordering::Relaxed),
             Some(("hold", mib)) => held.push(vec![1_u8; mib.parse::<usize>().unwrap() << 20]),
+            Some(("touch", _)) => held.iter_mut().flatten().step_by(PAGE).for_each(|byte| *byte = byte.wrapping_add(1)),
             _ => break,
         }
     }

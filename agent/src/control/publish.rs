@@ -9,7 +9,7 @@ use headroom_model::wire::{Counted, Pair};
 
 use super::entry::{Entry, Phase};
 use super::state::State;
-use crate::cgroup::{DiskReading, InterfaceReading, MIB};
+use crate::cgroup::{Device, DiskReading, InterfaceReading, MIB};
 use crate::clock;
 use crate::status::{ContainerStatus, DiskDevice, GuardMode, HostStatus, NetDevice, ResourceStatus, Snapshot};
 
@@ -111,8 +111,7 @@ impl Shown {
             },
             cpuset: sets.map(|s| s.configured.to_string()).unwrap_or_default().into(),
             effective_cpus: sets.map(|s| s.effective.to_string()).unwrap_or_default().into(),
-            disk: entry.last.disks.iter().flatten().next().map(|disk| {
-                let (major, minor) = (disk.device.major, disk.device.minor);
+            disk: entry.device().map(|Device { major, minor }| {
                 Arc::new(DiskDevice { major, minor, path: format!("/dev/block/{major}:{minor}") })
             }),
             net: entry.last.net.as_ref().filter(|net| !net.shares_host).and_then(|net| {

@@ -117,11 +117,11 @@ impl State {
                 self.latencies.record(Timed::CpuWrite, clock::monotonic_ns().saturating_sub(begun));
                 entry.cpu = Some(read);
                 entry.burst_is_behind = raises && read.burst_us.is_some_and(|left| Some(left) != burst_us);
-                entry.retry.succeeded();
+                entry.retry[Resource::Cpu].succeeded();
                 Ok(read.quota)
             }
             Err(e) => {
-                entry.retry.failed(Self::now(), RETRY);
+                entry.retry[Resource::Cpu].failed(Self::now(), RETRY);
                 Err(e.to_string())
             }
         }

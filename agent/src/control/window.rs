@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::sampler::{Passed, UsageSource};
 
 /// A window longer than so many of its lengths is a gap (suspend, a paused VM): not judged.
-const GAP: u64 = 5;
+pub(super) const GAP: u64 = 5;
 
 /// The window that is open.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ impl Window {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -36,7 +36,7 @@ const MACHINE_ONLY: [(&str, &str); 10] = [
 
 /// What is tested in guests only, since it would take something from this machine, and only with cgroup v2. These tests are `#[ignore]`d,
 /// with the reason: that is what a run on this machine says of them.
-const GUEST_ONLY: [(&str, &str); 2] = [("cgroup", "disks::"), ("daemon", "hotplug::")];
+const GUEST_ONLY: [(&str, &str); 3] = [("cgroup", "disks::"), ("daemon", "hotplug::"), ("daemon", "squeeze::swapped_")];
 
 /// A disk for those tests that write to one: it takes no more than they write.
 const DISK_MIB: u32 = 256;
