@@ -214,7 +214,7 @@ pub async fn follow(central: Central) {
                         central.fleet.touch_all();
                     }
                 }
-                Database::Users | Database::Events | Database::Requests => {}
+                Database::Users | Database::Events | Database::Requests | Database::Centrals => {}
             },
             Err(RecvError::Lagged(_)) => {
                 told = Told::default();
