@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::central::wall;
 use crate::store::{Body, Database, Rev, StateStore, StoreError, Written};
 use claims::Claims;
-use table::{CENTRAL, Look, Table, write};
+use table::{CENTRAL, Look, Moment, Table, write};
 
 pub use claims::NotClaimed;
 pub use table::{Fence, Presence};
@@ -43,11 +43,11 @@ const MORE: usize = 8;
 pub struct Leases {
     /// None: this central is the only one there can be, and holds everything.
     store: Option<Arc<dyn StateStore>>,
-    presence: Presence,
+    presence: Mutex<Presence>,
     table: Mutex<Table>,
     /// The version of its own document.
     rev: Mutex<Option<Rev>>,
-    wanted: Mutex<BTreeMap<String, Instant>>,
+    wanted: Mutex<BTreeMap<String, Moment>>,
     claims: Claims,
 }
 
@@ -65,18 +65,23 @@ pub struct Shown {
 impl Leases {
     /// Of the only central: everything is its own.
     pub fn alone() -> Self {
-        Self::new(None, String::new())
+        Self::new(None)
     }
 
-    /// Of one of several on this store; `url`: where the others find it. To be kept by [`Leases::keep`].
-    pub fn shared(store: Arc<dyn StateStore>, url: String) -> Self {
-        Self::new(Some(store), url)
+    /// Of one of several on this store. To be kept by [`Leases::keep`].
+    pub fn shared(store: Arc<dyn StateStore>) -> Self {
+        Self::new(Some(store))
     }
 
-    fn new(store: Option<Arc<dyn StateStore>>, url: String) -> Self {
-        let presence = Presence { url, version: env!("CARGO_PKG_VERSION").into(), since: wall(), at: 0.0 };
+    /// Where the others find this central.
+    pub fn announce(&self, url: String) {
+        self.presence.lock().url = url;
+    }
+
+    fn new(store: Option<Arc<dyn StateStore>>) -> Self {
+        let presence = Presence { url: String::new(), version: env!("CARGO_PKG_VERSION").into(), since: wall(), at: 0.0 };
         let (table, rev, wanted, claims) = Default::default();
-        Self { store, presence, table, rev, wanted, claims }
+        Self { store, presence: Mutex::new(presence), table, rev, wanted, claims }
     }
 
     /// The fencing number, if this central holds the lease now. Who asks wants it: it is taken when nobody has it, within seconds.
@@ -84,14 +89,19 @@ impl Leases {
         if self.store.is_none() {
             return Some(Fence::ALONE);
         }
-        let now = Instant::now();
+        let now = Moment::now();
         self.wanted.lock().insert(name.to_owned(), now);
         self.table.lock().held(name, now)
     }
 
+    /// Whether a lease is still held with this fencing number: to be asked when something is written under it, which may be later.
+    pub fn still_held(&self, name: &str, fence: Fence) -> bool {
+        self.store.is_none() || self.table.lock().held(name, Moment::now()) == Some(fence)
+    }
+
     /// Whether this central has written to the store of late, or is alone anyway.
     pub fn is_in_touch(&self) -> bool {
-        let is_recent = |(_, since): &(Arc<str>, Instant)| since.elapsed() < IN_TOUCH;
+        let is_recent = |(_, since): &(Arc<str>, Moment)| Moment::now().since(*since) < IN_TOUCH;
         self.store.is_none() || self.table.lock().me.as_ref().is_some_and(is_recent)
     }
 
@@ -105,7 +115,7 @@ impl Leases {
 
     /// This central's id, while it is there.
     pub fn id(&self) -> Option<Arc<str>> {
-        self.table.lock().id(Instant::now()).cloned()
+        self.table.lock().id(Moment::now()).cloned()
     }
 
     /// Everything, for people; nothing when there can be only one central.
@@ -114,7 +124,7 @@ impl Leases {
         let table = self.table.lock();
         let centrals = table.look.centrals.iter().map(|(id, (_, presence))| (Arc::clone(id), presence.clone())).collect();
         let leases = table.look.duties.iter().map(|(name, (_, duty))| (name.clone(), (duty.holder.clone(), duty.fence)));
-        Some(Shown { this: table.id(Instant::now()).cloned(), centrals, leases: leases.collect() })
+        Some(Shown { this: table.id(Moment::now()).cloned(), centrals, leases: leases.collect() })
     }
 
     /// Says every second that this central is there, and takes what is wanted and free, for ever.
@@ -140,10 +150,10 @@ impl Leases {
         let Some(store) = &self.store else { return Ok(()) };
         self.renew(&**store).await?;
         let look = self.look(&**store).await?;
-        let now = Instant::now();
+        let now = Moment::now();
         let wanted: BTreeSet<String> = {
             let mut wanted = self.wanted.lock();
-            wanted.retain(|_, asked| now.saturating_duration_since(*asked) < WANTED);
+            wanted.retain(|_, asked| now.since(*asked) < WANTED);
             wanted.keys().cloned().collect()
         };
         let writes = self.table.lock().next(look, &wanted, now, wall());
@@ -158,13 +168,13 @@ impl Leases {
     async fn renew(&self, store: &dyn StateStore) -> Result<(), StoreError> {
         // Only this one writes it: a conflict is either a write of ours that was not answered, or a deletion.
         for _ in 0..3 {
-            let (known, began) = (self.table.lock().me.as_ref().map(|(id, _)| Arc::clone(id)), Instant::now());
+            let (known, began) = (self.table.lock().me.as_ref().map(|(id, _)| Arc::clone(id)), Moment::now());
             let id = match &known {
                 Some(id) => Arc::clone(id),
                 None => new_id()?,
             };
             let (document, rev) = (format!("{CENTRAL}{id}"), self.rev.lock().clone().filter(|_| known.is_some()));
-            let presence = Presence { at: wall(), ..self.presence.clone() };
+            let presence = Presence { at: wall(), ..self.presence.lock().clone() };
             let Value::Object(mut body) = json!(presence) else { return Ok(()) };
             body.insert("type".into(), "central".into());
             match store.write(vec![write(document.clone(), rev.as_ref(), Some(body))]).await?.pop() {

@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod leases;
 pub mod openapi;
 pub mod orchestrator;
+pub mod peers;
 pub mod refeeder;
 pub mod seed;
 pub mod series;

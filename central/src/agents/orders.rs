@@ -158,6 +158,7 @@ pub(super) async fn give(
     let until = Instant::now() + wait;
     loop {
         touched.borrow_and_update();
+        central.may_take()?;
         if let Some(answer) = newer(&central, &asked) {
             return Ok(answer);
         }

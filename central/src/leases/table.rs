@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +18,24 @@ pub(super) const HELD: Duration = Duration::from_secs(4);
 
 /// One that has not said so for this long is taken for dead: later than it holds anything by its own clock.
 pub(super) const DEAD: Duration = Duration::from_secs(5);
+
+/// A time on the kernel's clock that goes on while a machine is suspended: what was held then is not held any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(pub(super) Duration);
+
+impl Moment {
+    /// Now.
+    pub(super) fn now() -> Self {
+        let clock = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+        // Every kernel that this runs on has it.
+        Self(clock.map(Duration::from).unwrap_or_default())
+    }
+
+    /// How long it is since an earlier one.
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
 
 /// What the documents' ids begin with. In this order: hosts' claims are many, and are not looked at all the time.
 pub(super) const CENTRAL: &str = "central/";
@@ -91,26 +109,26 @@ impl Look {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Its own id, while its document is there, and when it began to write that document for the last time that was answered.
-    pub(super) me: Option<(Arc<str>, Instant)>,
+    pub(super) me: Option<(Arc<str>, Moment)>,
     /// The others' documents, and since when they are in this version.
-    seen: BTreeMap<Arc<str>, (Rev, Instant)>,
+    seen: BTreeMap<Arc<str>, (Rev, Moment)>,
     pub(super) look: Look,
 }
 
 impl Table {
     /// Its own id, while the others believe that it is there.
-    pub(super) fn id(&self, now: Instant) -> Option<&Arc<str>> {
-        self.me.as_ref().filter(|(_, since)| now.saturating_duration_since(*since) < HELD).map(|(id, _)| id)
+    pub(super) fn id(&self, now: Moment) -> Option<&Arc<str>> {
+        self.me.as_ref().filter(|(_, since)| now.since(*since) < HELD).map(|(id, _)| id)
     }
 
     /// Whether it holds something: it said in time that it is there, and then saw that it does.
-    pub(super) fn held(&self, name: &str, now: Instant) -> Option<Fence> {
+    pub(super) fn held(&self, name: &str, now: Moment) -> Option<Fence> {
         let id = self.id(now)?;
         self.look.duties.get(name).filter(|(_, duty)| *duty.holder == **id).map(|(_, duty)| duty.fence)
     }
 
     /// Takes a look in. What is to be written about it: the dead go, and what is `wanted` and nobody's is taken.
-    pub(super) fn next(&mut self, look: Look, wanted: &BTreeSet<String>, now: Instant, wall: f64) -> Vec<Write> {
+    pub(super) fn next(&mut self, look: Look, wanted: &BTreeSet<String>, now: Moment, wall: f64) -> Vec<Write> {
         self.look = look;
         let Some(me) = self.id(now).cloned() else { return Vec::new() };
         let Self { look, seen, .. } = self;
@@ -119,7 +137,7 @@ impl Table {
         for (id, (rev, _)) in look.centrals.iter().filter(|(id, _)| **id != me) {
             match seen.get(id) {
                 Some((before, since)) if before == rev => {
-                    if now.saturating_duration_since(*since) >= DEAD {
+                    if now.since(*since) >= DEAD {
                         writes.push(write(format!("{CENTRAL}{id}"), Some(rev), None));
                     }
                 }
@@ -149,7 +167,7 @@ impl Table {
     /// What it saw was so long ago.
     pub(super) fn look_back(&mut self, time: Duration) {
         for (_, since) in self.seen.values_mut() {
-            *since = since.checked_sub(time).unwrap();
+            since.0 -= time;
         }
     }
 }

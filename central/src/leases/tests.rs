@@ -2,7 +2,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::table::{DEAD, DUTY, Duty, HELD, Table};
+use super::table::{DEAD, DUTY, Duty, HELD, Moment, Table};
 use super::*;
 use crate::store::{Document, Sqlite, Write};
 
@@ -11,14 +11,16 @@ fn store(directory: &Path) -> Arc<dyn StateStore> {
 }
 
 fn central(store: &Arc<dyn StateStore>) -> Leases {
-    Leases::shared(Arc::clone(store), "http://x".into())
+    let leases = Leases::shared(Arc::clone(store));
+    leases.announce("http://x".into());
+    leases
 }
 
 /// It has held still for so long, as a process that is stopped.
 fn held_up(leases: &Leases, time: Duration) {
     let mut table = leases.table.lock();
     let (id, since) = table.me.take().unwrap();
-    table.me = Some((id, since.checked_sub(time).unwrap()));
+    table.me = Some((id, Moment(since.0 - time)));
 }
 
 /// What it saw of others was so long ago.
@@ -170,13 +172,13 @@ proptest! {
     /// Whoever is held up between any two steps, for however long: never do two hold it, and fences only grow.
     #[test]
     fn never_do_two_hold_it(steps in steps()) {
-        let (mut store, start, mut time) = (Played::default(), Instant::now(), 0);
+        let (mut store, start, mut time) = (Played::default(), Moment::now(), 0);
         let mut tables: [Table; 3] = Default::default();
         let (mut plans, mut lives): ([Vec<Write>; 3], [u32; 3]) = Default::default();
         let (wanted, mut greatest) = (BTreeSet::from(["x".to_owned()]), Fence::default());
         for Step { who, after, what } in steps {
             time += after;
-            let now = start + Duration::from_millis(time);
+            let now = Moment(start.0 + Duration::from_millis(time));
             let table = &mut tables[who];
             match what {
                 0 => {
