@@ -193,16 +193,23 @@ impl Link {
     }
 }
 
-/// Waits longer after each failure in a row.
-struct Patience(Duration);
+/// Waits longer after each round of failures in a row: after one that leaves another URL to be tried it does not wait.
+struct Patience {
+    next: Duration,
+    urls: usize,
+    failed: usize,
+}
 
 impl Patience {
-    fn new() -> Self {
-        Self(AGAIN.0)
+    fn new(client: &Client) -> Self {
+        Self { next: AGAIN.0, urls: client.urls().len().max(1), failed: 0 }
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(AGAIN.1);
+        self.failed += 1;
+        if self.failed.is_multiple_of(self.urls) {
+            tokio::time::sleep(self.next).await;
+            self.next = (self.next * 2).min(AGAIN.1);
+        }
     }
 }

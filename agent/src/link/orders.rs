@@ -45,13 +45,13 @@ pub(super) async fn ask(
     shared: &Shared,
 ) {
     let mut after = orders.borrow().as_ref().map(|orders| orders.revision.clone()).unwrap_or_default();
-    let mut patience = Patience::new();
+    let mut patience = Patience::new(client);
     let mut is_away = false;
     let mut sets = sets::Setting::new(control, shared.clone());
     loop {
         match client.orders(identity.host(), identity.instance(), &after, WAIT).await {
             Ok(news) => {
-                patience = Patience::new();
+                patience = Patience::new(client);
                 if std::mem::take(&mut is_away) {
                     tracing::info!("central answers again");
                 }
@@ -77,6 +77,10 @@ pub(super) async fn ask(
                         Failure::Away { .. } => tracing::warn!("{failure}; decisions go on without it"),
                         Failure::Refused { .. } => tracing::error!("{failure}; decisions go on without it"),
                     }
+                }
+                if matches!(failure, Failure::Away { .. }) && client.urls().len() > 1 {
+                    // Whoever is asked now is to know of this host, too.
+                    shared.now.notify_one();
                 }
                 patience.wait().await;
             }

@@ -66,7 +66,7 @@ pub(super) async fn report(
         }
     };
     let sending = async {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(client);
         let mut is_away = false;
         loop {
             // What is being sent stays in its place until it is taken: a newer one may push it out meanwhile.
@@ -78,7 +78,7 @@ pub(super) async fn report(
             let is_gone = queue.borrow().first().is_none_or(|now| *now != *first);
             match sent {
                 Ok(()) => {
-                    patience = Patience::new();
+                    patience = Patience::new(client);
                     is_away = false;
                     if !is_gone {
                         queue.borrow_mut().pop();

@@ -158,6 +158,7 @@ pub(super) async fn give(
     let until = Instant::now() + wait;
     loop {
         touched.borrow_and_update();
+        central.may_take()?;
         if let Some(answer) = newer(&central, &asked) {
             return Ok(answer);
         }
@@ -214,7 +215,7 @@ pub async fn follow(central: Central) {
                         central.fleet.touch_all();
                     }
                 }
-                Database::Users | Database::Events | Database::Requests => {}
+                Database::Users | Database::Events | Database::Requests | Database::Centrals => {}
             },
             Err(RecvError::Lagged(_)) => {
                 told = Told::default();

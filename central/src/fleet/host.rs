@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headroom_model::documents::by_resource::ByResource;
 use headroom_model::resource::{PerResource, Resource};
 use headroom_model::wire::{ContainerReport, GuardState, HostReport, Report, ResourceReport};
 use tokio::sync::watch;
@@ -25,6 +26,10 @@ pub(super) struct Host {
     pub(super) status: Arc<HostReport>,
     pub(super) containers: BTreeMap<Arc<str>, Container>,
     touched: watch::Sender<u64>,
+    /// The central that it reports to, if that is not this one.
+    pub(super) via: Option<Arc<str>>,
+    /// The number of its last report here.
+    pub(super) relay: u64,
 }
 
 /// A container with nothing that its host's other containers say too.
@@ -36,6 +41,7 @@ pub(super) struct Container {
     guard: GuardState,
     notes: Box<[String]>,
     throttled: Option<(u64, f64)>,
+    cpu_total: Option<f64>,
     resources: Box<[(Resource, ResourceReport)]>,
 }
 
@@ -52,6 +58,8 @@ impl Default for Host {
             status: Arc::default(),
             containers: BTreeMap::new(),
             touched: watch::Sender::new(0),
+            via: None,
+            relay: 0,
         }
     }
 }
@@ -104,6 +112,28 @@ impl Host {
         true
     }
 
+    /// When it was last heard of.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// What it last reported, as another central is told: without what is told once.
+    pub(super) fn report(&self, name: &str) -> Report {
+        let containers = self.containers.iter().map(|(name, container)| container.report(name));
+        Report {
+            host: name.to_owned(),
+            instance: self.instance.to_string(),
+            started_at: self.last.0,
+            sequence: self.last.1,
+            at: self.newest,
+            version: self.version.to_string(),
+            status: (*self.status).clone(),
+            containers: containers.collect(),
+            decisions: Vec::new(),
+            sets: Vec::new(),
+        }
+    }
+
     pub(super) fn live(&self, own: &Arc<str>, container: &str, quiet_since: Option<f64>) -> Option<Live> {
         let container = self.containers.get(container)?;
         let mut resources = PerResource::from_fn(|_| None);
@@ -145,7 +175,30 @@ impl Container {
             guard: report.guard,
             notes: report.notes.clone().into(),
             throttled: report.throttled,
+            cpu_total: report.cpu_total,
             resources: report.resources.known.present().map(|(resource, report)| (resource, report.clone())).collect(),
+        }
+    }
+}
+
+impl Container {
+    fn report(&self, name: &str) -> ContainerReport {
+        let mut resources = ByResource::default();
+        for (resource, report) in &self.resources {
+            resources.known[*resource] = Some(report.clone());
+        }
+        ContainerReport {
+            name: name.to_owned(),
+            engine: self.engine.to_string(),
+            incarnation: self.incarnation.to_string(),
+            application: self.application.as_deref().map(str::to_owned),
+            guard: self.guard,
+            notes: self.notes.to_vec(),
+            seed: None,
+            cpu_total: self.cpu_total,
+            throttled: self.throttled,
+            counted: None,
+            resources,
         }
     }
 }

@@ -1,0 +1,88 @@
+//! What centrals tell each other of hosts: each tells of those that report to it, as they last did. So every central answers for all of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headroom_model::wire::Report;
+use serde::{Deserialize, Serialize};
+
+use super::Fleet;
+
+/// What a central tells another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relays {
+    /// The number of the last report that is in here: to be shown when asking for later ones.
+    pub through: u64,
+    /// Whether it can write to the store.
+    pub in_touch: bool,
+    /// Hosts that reported since.
+    pub hosts: Vec<Relayed>,
+}
+
+/// A host, as it last reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// Without decisions, and without what a host's own settings say.
+    pub report: Report,
+    /// How far the agent's clock is ahead of the teller's, in s.
+    pub skew: f64,
+    /// How long ago it was heard, in s: clocks of centrals are not compared.
+    pub heard_ago: f64,
+    /// How long ago it was so, in s.
+    pub so_ago: f64,
+}
+
+impl Fleet {
+    /// Hosts that reported here after the report of this number, and the number of the last one.
+    pub fn relays(&self, after: u64, wall: f64) -> (u64, Vec<Relayed>) {
+        let (through, names) = {
+            let inner = self.inner.read();
+            let news = inner.hosts.iter().filter(|(_, host)| host.via.is_none() && host.relay > after);
+            (inner.heard, news.map(|(name, _)| Arc::clone(name)).collect::<Vec<_>>())
+        };
+        // One after the other, so that no report waits for all of them.
+        let relayed = |name: &Arc<str>| {
+            let inner = self.inner.read();
+            let host = inner.hosts.get(name)?;
+            let report = host.report(name);
+            let so_ago = (wall - (report.at - host.skew)).max(0.0);
+            Some(Relayed { skew: host.skew, heard_ago: host.heard()?.elapsed().as_secs_f64(), so_ago, report })
+        };
+        (through, names.iter().filter_map(relayed).collect())
+    }
+
+    /// Takes in what another central was reported. False if more is known here.
+    pub fn relay(&self, central: &Arc<str>, relayed: &Relayed, wall: f64) -> bool {
+        let Relayed { report, skew, heard_ago, .. } = relayed;
+        let now = Instant::now();
+        let heard = Duration::try_from_secs_f64(*heard_ago).ok().and_then(|ago| now.checked_sub(ago)).unwrap_or(now);
+        let mut inner = self.inner.write();
+        let inner = &mut *inner;
+        let name: Arc<str> = report.host.as_str().into();
+        let host = inner.hosts.entry(Arc::clone(&name)).or_default();
+        let is_other = host.was_heard() && *host.instance != *report.instance;
+        if host.has_heard(report) || (is_other && host.heard().is_some_and(|own| own > heard)) {
+            return false;
+        }
+        let is_newest = host.hear(report, *skew, heard, wall - heard_ago);
+        host.via = Some(Arc::clone(central));
+        if is_newest {
+            let names: Vec<Arc<str>> = host.containers.keys().cloned().collect();
+            let quiet = |host: &str| inner.hosts.get(host).is_none_or(|host| host.is_quiet(now, self.quiet_after));
+            // Their documents are the other central's to make.
+            inner.claims.update(&name, &names, quiet);
+        }
+        true
+    }
+
+    /// The central that a host reports to, if that is not this one.
+    pub fn via(&self, host: &str) -> Option<Arc<str>> {
+        self.inner.read().hosts.get(host)?.via.clone()
+    }
+
+    /// Whether a host reports here, and is not quiet.
+    pub fn is_here(&self, host: &str) -> bool {
+        let inner = self.inner.read();
+        inner.hosts.get(host).is_some_and(|host| host.via.is_none() && !host.is_quiet(Instant::now(), self.quiet_after))
+    }
+}
