@@ -14,9 +14,10 @@ use crate::config::Config;
 use crate::documents::Documents;
 use crate::fleet::Fleet;
 use crate::refeeder::Groups;
+use crate::requests::History;
 use crate::series::{RawFeed, TimeSeriesSink};
 use crate::store::choice;
-use crate::{agents, database_snapshoter, refeeder, seed, series, structures_snapshoter};
+use crate::{agents, database_snapshoter, refeeder, requests, seed, series, structures_snapshoter};
 
 /// The state of all routes.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Central {
     pub ledger: Arc<Ledger>,
     /// Who changed what.
     pub audit: Arc<Audit>,
+    /// What agents asked for of late.
+    pub history: Arc<History>,
     /// Who may do what.
     pub access: Arc<Access>,
     /// `central.toml`.
@@ -61,6 +64,7 @@ impl Central {
             raw_feed: raw_feed.map(Arc::new),
             ledger,
             audit: Arc::new(Audit::open(&directory.join("audit.db"))?),
+            history: Arc::default(),
             access: Arc::new(Access::load(directory, config.is_open())?),
             config: Arc::new(config),
             documents,
@@ -75,6 +79,7 @@ impl Central {
         roles.spawn(Arc::clone(&self.access).follow());
         roles.spawn(agents::orders::follow(self.clone()));
         roles.spawn(refeeder::run(self.clone()));
+        roles.spawn(requests::run(self.clone()));
         roles.spawn(structures_snapshoter::run(self.clone()));
         roles.spawn(database_snapshoter::run(self.clone()));
         roles

@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod openapi;
 pub mod orchestrator;
 pub mod refeeder;
+pub mod requests;
 pub mod seed;
 pub mod series;
 pub mod serve;

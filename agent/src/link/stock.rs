@@ -44,6 +44,7 @@ pub(super) async fn report(client: &Client, identity: &Identity, interval: Durat
                     own,
                     decisions: &decisions,
                     sets: shared.done.take(),
+                    requests: shared.requests.outcomes(),
                     revision: in_force.revision.clone(),
                     problems: in_force.problems.clone(),
                     dropped: queue.borrow().dropped(),
