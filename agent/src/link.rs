@@ -10,6 +10,7 @@ mod orders;
 mod overlay;
 mod queue;
 mod report;
+mod requests;
 mod sets;
 mod stock;
 
@@ -70,7 +71,8 @@ impl Line {
     pub fn new(config: &Config) -> Self {
         let kept = config.central.as_ref().and_then(|_| orders::kept(&config.agent.state_dir));
         let (sender, receiver) = watch::channel(kept.map(Arc::new));
-        Self { sender, received: Received(receiver), shared: Shared::default() }
+        let requests = config.central.as_ref().map(|_| requests::Kept::open(&config.agent.state_dir)).unwrap_or_default();
+        Self { sender, received: Received(receiver), shared: Shared { requests: Arc::new(requests), ..Shared::default() } }
     }
 
     /// The newest orders.
@@ -91,12 +93,14 @@ struct Shared {
     in_force: Arc<ArcSwap<InForce>>,
     /// What became of limits that were to be set at once, until a report has it.
     done: Arc<parking::Done>,
+    /// What became of requests.
+    requests: Arc<requests::Kept>,
     /// A report is to be made now.
     now: Arc<Notify>,
 }
 
 /// What the host does now.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct InForce {
     /// This host's own settings, without orders.
     own: Option<Settings>,
@@ -149,6 +153,17 @@ impl Received {
         self.0.borrow().as_ref().is_some_and(|orders| orders.wants_counted)
     }
 
+    /// The documents of the newest orders, without what is to be done once.
+    pub fn documents(&self) -> Option<Orders> {
+        let orders = self.0.borrow();
+        orders.as_deref().map(|orders| Orders {
+            revision: String::new(),
+            sets: Vec::new(),
+            requests: Vec::new(),
+            ..Orders::clone(orders)
+        })
+    }
+
     fn revision(&self) -> Option<String> {
         self.0.borrow().as_ref().map(|orders| orders.revision.clone())
     }
@@ -168,6 +183,13 @@ impl Teller {
             tracing::warn!("central's orders: {problem}");
         }
         let own = Some(own.clone());
+        self.shared.in_force.store(Arc::new(InForce { own, revision: self.received.revision(), problems }));
+        self.shared.now.notify_one();
+    }
+
+    /// The newest orders ask for nothing else than those in force.
+    pub fn still_in_force(&self) {
+        let InForce { own, problems, .. } = InForce::clone(&self.shared.in_force.load());
         self.shared.in_force.store(Arc::new(InForce { own, revision: self.received.revision(), problems }));
         self.shared.now.notify_one();
     }

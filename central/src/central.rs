@@ -16,9 +16,10 @@ use crate::fleet::Fleet;
 use crate::leases::Leases;
 use crate::peers::Peers;
 use crate::refeeder::Groups;
+use crate::requests::History;
 use crate::series::{RawFeed, TimeSeriesSink};
 use crate::store::choice;
-use crate::{agents, database_snapshoter, peers, refeeder, seed, series, structures_snapshoter};
+use crate::{agents, database_snapshoter, peers, refeeder, requests, seed, series, structures_snapshoter};
 
 /// How long it may take to tell other centrals that this one ends.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -46,6 +47,8 @@ pub struct Central {
     pub ledger: Arc<Ledger>,
     /// Who changed what.
     pub audit: Arc<Audit>,
+    /// What agents asked for of late.
+    pub history: Arc<History>,
     /// Who may do what.
     pub access: Arc<Access>,
     /// `central.toml`.
@@ -76,6 +79,7 @@ impl Central {
             raw_feed: raw_feed.map(Arc::new),
             ledger,
             audit: Arc::new(Audit::open(&directory.join("audit.db"))?),
+            history: Arc::default(),
             access: Arc::new(Access::load(directory, config.is_open())?),
             config: Arc::new(config),
             documents,
@@ -92,6 +96,7 @@ impl Central {
         roles.spawn(peers::run(self.clone()));
         roles.spawn(agents::orders::follow(self.clone()));
         roles.spawn(refeeder::run(self.clone()));
+        roles.spawn(requests::run(self.clone()));
         roles.spawn(structures_snapshoter::run(self.clone()));
         roles.spawn(database_snapshoter::run(self.clone()));
         roles

@@ -20,6 +20,7 @@ pub mod openapi;
 pub mod orchestrator;
 pub mod peers;
 pub mod refeeder;
+pub mod requests;
 pub mod seed;
 pub mod series;
 pub mod serve;

@@ -206,6 +206,7 @@ impl State {
                 self.written(id, *write, from, result);
             }
         }
+        self.carry_out_asked();
     }
 
     /// A job is back: the resource may be judged again, and readings that began before it are stale.
@@ -292,13 +293,22 @@ impl State {
             }
             Outcome::Refused(why) => ("refused", why.to_string()),
             // The limit is where the request would take it.
-            _ => return,
+            _ => {
+                let there = "the limit is where it would be taken".to_owned();
+                self.answer(&grant.request, (grant.from, grant.from), "unchanged", Some(there));
+                return;
+            }
         };
         self.tell(&grant.request, grant.from, grant.from, outcome, Some(detail));
     }
 
     pub(super) fn tell(&mut self, request: &Request, from: Limit, to: Limit, outcome: &'static str, detail: Option<String>) {
-        let why = request.why.clone().map_or(Because::Said("requested".into()), Because::Rule);
+        let why = match (&request.why, &request.asked) {
+            (Some(why), _) => Because::Rule(why.clone()),
+            (None, Some(id)) => Because::Said(format!("request {id}").into()),
+            (None, None) => Because::Said("requested".into()),
+        };
+        self.answer(request, (from, to), outcome, detail.clone());
         self.record(&request.structure, request.resource, request.action(), why, (from, to), outcome, detail);
     }
 

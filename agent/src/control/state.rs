@@ -15,6 +15,7 @@ use headroom_model::resource::{PerResource, Resource};
 
 use super::Command;
 use super::apply::Pending;
+use super::asked::Outside;
 use super::claim::Waiting;
 use super::entry::{Entry, Phase};
 use super::journal::Journal;
@@ -102,6 +103,8 @@ pub(super) struct State {
     pub(super) pending: HashMap<u64, Pending>,
     pub(super) next_ticket: u64,
     pub(super) waiting: Waiting,
+    /// Requests that are not the Guardian's.
+    pub(super) outside: Outside,
     /// Whose quotas are read back next, and whose count is audited.
     pub(super) turn: u64,
     pub(super) audit_turn: u64,
@@ -152,6 +155,7 @@ impl State {
             pending: HashMap::new(),
             next_ticket: 0,
             waiting: Waiting::default(),
+            outside: Outside::default(),
             turn: 0,
             audit_turn: 0,
             audited: Audited::default(),
@@ -235,6 +239,7 @@ impl State {
                 self.applied(ticket, result, finished_ns, took_ns);
             }
             Command::Write(write) => self.write(write),
+            Command::Requests(wanted) => self.asked(wanted),
             Command::Look { name, done } => {
                 self.look(&name);
                 self.publish_if_due();

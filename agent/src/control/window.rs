@@ -78,6 +78,7 @@ impl State {
         self.check_drift();
         self.audit();
         self.retry_waiting();
+        self.carry_out_asked();
         // Nobody's burst waits until everybody has been looked after.
         self.judge_early();
         self.latencies.record(Timed::Step, clock::monotonic_ns().saturating_sub(now));

@@ -50,6 +50,7 @@ pub(super) async fn report(
                     own,
                     decisions: &decisions,
                     sets: shared.done.take(),
+                    requests: shared.requests.outcomes(),
                     revision: in_force.revision.clone(),
                     problems: in_force.problems.clone(),
                     dropped: queue.borrow().dropped(),

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use crate::access::Caller;
 use crate::answer::{Answer, json};
-use crate::central::Central;
+use crate::central::{Central, wall};
 use crate::documents::{Changed, Documents};
 use crate::store::{Body, Database};
 
@@ -88,6 +88,7 @@ pub fn build(central: &Central, host: &str) -> Orders {
     }
     orders.host_max = host_max(documents, host);
     orders.sets = fleet.sets(host);
+    orders.requests = fleet.requests(host);
     orders.wants_counted = central.raw_feed.is_some();
     orders.revision = revision(&orders);
     orders
@@ -170,8 +171,11 @@ pub(super) async fn give(
 
 /// Orders that the agent does not have yet. Apart, so that they are not kept while a host waits: most hosts do, most of the time.
 fn newer(central: &Central, asked: &Asked) -> Option<Response> {
-    let orders = build(central, &asked.host);
-    (orders.revision != asked.after).then(|| json(StatusCode::OK, &orders))
+    let mut orders = build(central, &asked.host);
+    (orders.revision != asked.after).then(|| {
+        central.fleet.give_requests(&mut orders.requests, wall());
+        json(StatusCode::OK, &orders)
+    })
 }
 
 /// What orders took of documents when these changed last. Most changes are of what agents own in them, which is no news to any host:

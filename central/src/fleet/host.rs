@@ -131,6 +131,7 @@ impl Host {
             containers: containers.collect(),
             decisions: Vec::new(),
             sets: Vec::new(),
+            requests: Vec::new(),
         }
     }
 

@@ -42,6 +42,7 @@ fn report(host: &str, instance: &str, sequence: u64, at: f64, names: &[&str]) ->
         containers: names.iter().map(|name| container(name, at)).collect(),
         decisions: Vec::new(),
         sets: Vec::new(),
+        requests: Vec::new(),
     }
 }
 

@@ -19,7 +19,8 @@ fn ledger(host: f64, containers: &[(&str, f64, f64, f64)]) -> Ledger {
 
 fn request(structure: &str, amount: f64) -> Request {
     let (field, resource) = (Field::Current, CPU);
-    Request { structure: structure.into(), resource, field, amount, priority: 0.0, pair: None, timestamp: 100.0, why: None }
+    let structure = structure.into();
+    Request { structure, resource, field, amount, priority: 0.0, pair: None, timestamp: 100.0, why: None, asked: None }
 }
 
 fn max_request(structure: &str, amount: f64) -> Request {
