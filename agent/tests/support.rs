@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 /// Tells this binary, started again, that it is to be the load.
 const BURN: &str = "HEADROOM_TEST_BURN_THREADS";
 /// No load goes on for longer, whatever happens to the test.
-const LONGEST: Duration = Duration::from_mins(3);
+const LONGEST: Duration = Duration::from_mins(15);
 /// No page is smaller.
 const PAGE: usize = 4096;
 /// How long a thread that is busy half of the time is busy and idle together.
@@ -112,7 +112,7 @@ fn remove(hierarchies: &Hierarchies, path: &CgroupPath) {
     }
 }
 
-/// A process that burns CPU time or holds memory. Ends when this is dropped, when the test's process ends, and after three minutes.
+/// A process that burns CPU time or holds memory. Ends when this is dropped, when the test's process ends, and after some minutes.
 pub(crate) struct Burner {
     process: Child,
     orders: ChildStdin,

@@ -260,7 +260,8 @@ impl State {
             }
         }
         // A disk that is waited for is seen as soon as it is used.
-        let awaited = self.entries.get(&id).is_some_and(Entry::wants_disk).then_some(BOTH_WAYS);
+        let guardable = &self.config.guardian.guardable;
+        let awaited = self.entries.get(&id).is_some_and(|entry| entry.awaits_disk(guardable)).then_some(BOTH_WAYS);
         let what = wanted.iter().map(|(resource, _)| *resource).chain(awaited.into_iter().flatten()).collect();
         self.meter.ask(Ask::Follow { cgroup_id: id, what });
     }

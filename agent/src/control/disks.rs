@@ -78,10 +78,11 @@ impl Entry {
         })
     }
 
-    /// Whether the settings want one of its disks' limits to move.
-    pub(super) fn wants_disk(&self) -> bool {
-        let rule = self.rule.as_ref().filter(|rule| rule.guard != GuardMode::Off);
-        rule.is_some_and(|rule| BOTH_WAYS.iter().any(|resource| rule.resources[*resource].is_some_and(|of| of.guard)))
+    /// Whether the settings want a disk's limits to move, and it has used none.
+    pub(super) fn awaits_disk(&self, guardable: &[Resource]) -> bool {
+        let Some(rule) = self.rule.as_ref().filter(|rule| rule.guard != GuardMode::Off) else { return false };
+        let wanted = |resource| guardable.contains(&resource) && rule.resources[resource].is_some_and(|of| of.guard);
+        BOTH_WAYS.into_iter().any(wanted) && self.device().is_none()
     }
 
     /// What there is to say where it uses several disks.

@@ -25,12 +25,12 @@ impl State {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let is_fresh = reading.at_ns > entry.written_ns;
             let cpus_read = reading.cpusets.is_some() && is_fresh;
-            let had_disk = entry.device().is_some();
+            let awaited_disk = entry.awaits_disk(&self.config.guardian.guardable);
             let of_pod = entry.container.engine == Engine::Kubernetes && (cpus_read || reading.above.is_some());
             let before = of_pod.then(|| self.kubelet(id)).flatten();
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let ended = entry.take(reading, is_fresh, Pace::new(&self.config.guardian.window));
-            let found_disk = !had_disk && entry.device().is_some() && entry.wants_disk();
+            let found_disk = awaited_disk && entry.device().is_some();
             if found_disk || (of_pod && self.kubelet(id) != before) {
                 self.decide_guard(id);
             }

@@ -26,7 +26,9 @@ const RAISED: u64 = 360;
 /// What a container that grows has at most before it starts anew, in MiB.
 const GROWN: usize = 96;
 /// What a container has that is swapped, in MiB.
-const SWAPPED: usize = 80;
+const SWAPPED: usize = 48;
+/// After how many turns it is pushed out to swap again.
+const ROUND: u32 = 150;
 /// Just above what a container needs: `fit_to_usage` leaves one and a half of it.
 const BOUNDARY: u64 = 24;
 
@@ -52,7 +54,8 @@ fn config(bed: &Bed, max: u64) -> Config {
     let mut config = bed.config();
     config.set("guardian", "guardable", "['mem']").set("guardian", "profile", "'responsive'");
     config.set("guardian", "cooldown", "0").set("guardian.window", "mem", "'50ms'");
-    // Memory is read from the kernel's files either way.
+    // Memory is read from the kernel's files either way, and the kernel's types take an emulated machine a minute.
+    config.set("agent", "realtime_priority", "0");
     config.set("sampler", "source", "'cgroupfs'").set("host.max", "mem", "100000").set("scaler", "lower_memory_v1", "true");
     let table = format!("[container.mem]\nmin = 16\nmax = {max}\nboundary = {BOUNDARY}");
     config.container("name = '*'\nguard = true").resource(&table);
@@ -103,7 +106,7 @@ impl Inside {
 
     /// What was just pushed out to swap is left to the agent for a while.
     fn may_be_raised(&self) -> bool {
-        !matches!(self, Self::Swaps { turn, .. } if (10..20).contains(&(turn % 40)))
+        !matches!(self, Self::Swaps { turn, .. } if (10..30).contains(&(turn % ROUND)))
     }
 
     fn step(&mut self, container: &TestCgroup) {
@@ -117,9 +120,9 @@ impl Inside {
             }
             Self::Swaps { burner, turn } => {
                 *turn += 1;
-                match *turn % 40 {
+                match *turn % ROUND {
                     10 => set(container, limit_files(container)[0], SWAPPED as u64 / 2),
-                    30 => burner.touch(),
+                    100 => burner.touch(),
                     _ => {}
                 }
             }
@@ -170,7 +173,7 @@ fn swapped_a_thousand_lowerings_kill_and_stall_nothing() {
     let file = disk.file("read");
     done(Command::new("dd").args(["if=/dev/zero", "bs=1M", "count=48"]).arg(format!("of={}", file.display())));
     let swap = Swap::on(&disk);
-    lowerings("swapped", &[("held", 3), ("grows", 3), ("cache", 1), ("swaps", 3)], &file, |done, _| done >= LOWERINGS);
+    lowerings("swapped", &[("held", 6), ("grows", 3), ("cache", 1), ("swaps", 2)], &file, |done, _| done >= LOWERINGS);
     drop(swap);
 }
 
@@ -205,9 +208,11 @@ fn lowerings(tag: &'static str, kinds: &[(&str, usize)], file: &Path, enough: im
     let mut config = config(&bed, 400);
     config.set("scaler", "on_foreign_change", "'adopt'");
     let agent = bed.run(&config);
-    for (name, _) in &names {
-        agent.until_guarded(name);
-    }
+    // All in one look: each takes an emulated machine seconds.
+    agent.until("all are guarded", |agent| {
+        agent.status()["containers"].as_array().unwrap().iter().filter(|container| container["guard"] == "on").count()
+            == names.len()
+    });
 
     let lowered = |decided: &BTreeMap<_, u64>| decided.get(&("MemRescaleDown".to_owned(), "applied".to_owned())).copied();
     let (begun, mut unexplained) = (Instant::now(), Vec::new());
@@ -232,9 +237,9 @@ fn lowerings(tag: &'static str, kinds: &[(&str, usize)], file: &Path, enough: im
             }
         }
         thread::sleep(Duration::from_millis(40));
-        if turn % 10 == 0 {
+        if turn % 30 == 0 {
             counts = decided(&agent);
-            let all = agent.get("/decisions?limit=200");
+            let all = agent.get("/decisions?limit=1000");
             let undone = all.as_array().unwrap().iter().filter(|d| d["outcome"] == "failed" || d["outcome"] == "refused");
             unexplained.extend(undone.filter(|d| !explains(d["detail"].as_str().unwrap_or_default())).cloned());
             if enough(lowered(&counts).unwrap_or(0), begun) {
