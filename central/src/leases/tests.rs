@@ -87,21 +87,22 @@ async fn a_host_is_one_agents_wherever_it_reports_to() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
     let (a, b) = (central(&store), central(&store));
-    assert!(matches!(a.claim("h", "one").await, Err(NotClaimed::Unknown(_))), "nobody knows it yet");
+    assert!(matches!(a.claim("h", "one", false).await, Err(NotClaimed::Unknown(_))), "nobody knows it yet");
     a.beat().await.unwrap();
     b.beat().await.unwrap();
-    a.claim("h", "one").await.unwrap();
-    assert_eq!(b.claim("h", "two").await, Err(NotClaimed::Anothers("one".into())));
+    a.claim("h", "one", false).await.unwrap();
+    a.claim("h", "one", true).await.unwrap();
+    assert_eq!(b.claim("h", "two", true).await, Err(NotClaimed::Anothers("one".into())));
     // It takes its claim along, there and back.
-    b.claim("h", "one").await.unwrap();
+    b.claim("h", "one", false).await.unwrap();
     assert_eq!(a.let_go(|_| true).await, Ok(()), "it is the other's");
-    assert_eq!(a.claim("h", "two").await, Err(NotClaimed::Anothers("one".into())));
-    a.claim("h", "one").await.unwrap();
+    assert_eq!(a.claim("h", "two", false).await, Err(NotClaimed::Anothers("one".into())));
+    a.claim("h", "one", false).await.unwrap();
     a.let_go(|host| host == "h").await.unwrap();
     b.let_go(|_| true).await.unwrap();
-    b.claim("h", "two").await.unwrap();
+    b.claim("h", "two", false).await.unwrap();
     b.leave().await;
-    a.claim("h", "one").await.unwrap();
+    a.claim("h", "one", false).await.unwrap();
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_late_write_of_a_former_holder_changes_nothing() {
 async fn who_is_alone_holds_everything() {
     let alone = Leases::alone();
     assert_eq!((alone.held("x"), alone.is_in_touch()), (Some(Fence::ALONE), true));
-    assert!(alone.claim("h", "one").await.is_ok() && alone.shown().is_none());
+    assert!(alone.claim("h", "one", false).await.is_ok() && alone.shown().is_none());
 }
 
 /// A store that is played: documents with versions that grow.

@@ -4,10 +4,15 @@
 mod advice;
 mod autonomy;
 mod bed;
+mod centrals;
 mod claims;
 mod cutoff;
 mod net;
 mod process;
+#[path = "../couchdb/proxy.rs"]
+mod proxy;
+#[path = "../couchdb/server.rs"]
+mod server;
 #[path = "../../../agent/tests/support.rs"]
 mod support;
 mod tls;

@@ -1,0 +1,142 @@
+//! Three centrals on one CouchDB, and agents on hosts of their own: one central killed, one cut off from CouchDB and brought back, while
+//! limits follow the load throughout.
+
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::bed::{Agent, Bed, Central, Http, shares};
+use crate::process::until;
+use crate::proxy::{Fault, Proxy};
+use crate::server::{Databases, Server};
+use crate::support::Burner;
+
+const GUARDED: &str = "[[container]]\nname = '*'\nguard = true\ncpu = { min = 50, max = 200, boundary = 25 }";
+
+/// The central, by its place in the list, that a host reports to, as another one says.
+fn central_of(said_by: &Central, host: &str, centrals: &[&Central]) -> Option<usize> {
+    let fleet = said_by.http.get("/fleet");
+    let host = fleet["hosts"].as_array().unwrap().iter().find(|of| of["name"] == host && of["quiet_since"].is_null())?;
+    let central = fleet["centrals"].as_array().unwrap().iter().find(|of| of["id"] == host["central"])?;
+    centrals.iter().position(|of| central["url"] == of.url.as_str())
+}
+
+/// How long it takes, for people.
+fn within(what: &str, done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    until(what, done);
+    eprintln!("{what}: {:.1} s", start.elapsed().as_secs_f64());
+}
+
+/// A burst, and the limit that follows it up and down again.
+fn follows(agent: &Agent, container: &crate::support::TestCgroup, load: &mut Burner) {
+    load.set_duty(1.0);
+    until("it is scaled up", || shares(container).is_some_and(|limit| limit > 100.0));
+    load.set_duty(0.05);
+    until("it is scaled down", || shares(container) == Some(100.0));
+    assert_eq!(agent.container("a")["guard"], "on");
+}
+
+#[test]
+fn one_killed_and_one_cut_off_lose_nothing_and_agents_move_on() {
+    let bed = Bed::with_hosts("three", &["host0", "host1"]);
+    bed.net.as_ref().unwrap().enter("central");
+    let server = Server::start(&[]);
+    let databases = Databases::on(&server);
+    let proxies: Vec<Proxy> = (0..3).map(|_| Proxy::before(&server.url)).collect();
+    let central = |n: usize, state| {
+        let (url, prefix) = (proxies[n].url(), &databases.settings.prefix);
+        let file = databases.settings.credentials_file.as_ref().unwrap().display();
+        let couchdb = format!("[couchdb]\nurl = '{url}'\ncredentials_file = '{file}'\nprefix = '{prefix}'");
+        bed.central_of(state, &format!("store = 'couchdb'\ninsecure = true\n{couchdb}"))
+    };
+    let [first, second, third] = [central(0, "central0"), central(1, "central1"), central(2, "central2")];
+    third.http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": 0.2, "EVENT_TIMEOUT": 10}));
+    let containers = [bed.container("host0", "a"), bed.container("host1", "b")];
+    let mut loads: Vec<_> = containers.iter().map(|container| container.burn(1, 0.05)).collect();
+    let agents = [
+        bed.agent_with("host0", "host0", &[&first, &second, &third], GUARDED),
+        bed.agent_with("host1", "host1", &[&second, &third, &first], GUARDED),
+    ];
+    let all = [&first, &second, &third];
+    for central in all {
+        until("it answers for both hosts", || {
+            let of = |host: &str| central_of(central, host, &all);
+            (of("host0"), of("host1")) == (Some(0), Some(1))
+        });
+    }
+    agents[0].until_guarded("a", "on");
+    follows(&agents[0], &containers[0], &mut loads[0]);
+    third.http.put("/structure/a/resources/cpu/max", json!({"value": 180}));
+    let max = || agents[0].container("a")["resources"]["cpu"]["max"].clone();
+    within("what is set at one central is in force at an agent of another", || max() == json!(180.0));
+
+    let place = first.kill9();
+    within("the agent of a killed central reports elsewhere", || central_of(&third, "host0", &[&second, &third]) == Some(0));
+    follows(&agents[0], &containers[0], &mut loads[0]);
+    let first = Central::again(&bed, &place);
+
+    proxies[1].breaks(Fault::Stalls, "/");
+    let all = [&first, &second, &third];
+    within("the agents of one that is cut off report elsewhere", || {
+        let of = |host: &str| central_of(&third, host, &all);
+        of("host0") == Some(2) && of("host1") == Some(2)
+    });
+    follows(&agents[0], &containers[0], &mut loads[0]);
+    third.http.put("/structure/a/resources/cpu/max", json!({"value": 190}));
+    until("settings go on", || max() == json!(190.0));
+    proxies[1].heals();
+    until("it is back, and answers for both hosts", || {
+        let fleet = second.http.get("/fleet");
+        let is_there = fleet["centrals"].as_array().unwrap().iter().filter(|of| of["trouble"].is_null()).count() == 3;
+        let max = second.http.get("/structure/a")["resources"]["cpu"]["max"].clone();
+        is_there && max == json!(190) && central_of(&second, "host0", &all) == Some(2)
+    });
+
+    loads.iter_mut().for_each(|load| load.set_duty(0.0));
+    for central in all {
+        for (name, container) in ["a", "b"].iter().zip(&containers) {
+            // Both in share-hours.
+            let used = || central.http.get(&format!("/accounting?structure={name}"))["resources"]["cpu"]["used"].as_f64();
+            let kernel = || container.cpu_time().unwrap().total_us as f64 / 3.6e7;
+            until("all that was used is in its accounts, once", || (used().unwrap_or_default() / kernel() - 1.0).abs() < 0.02);
+        }
+        let decisions = central.http.get("/decisions?structure=a&limit=10000");
+        let said: std::collections::BTreeSet<String> = decisions.as_array().unwrap().iter().map(Value::to_string).collect();
+        assert_eq!(said.len(), decisions.as_array().unwrap().len(), "each once");
+        assert!(said.len() > 6, "{decisions}");
+    }
+}
+
+#[test]
+fn centrals_need_a_token_for_each_other_where_tokens_are_in_use() {
+    let bed = Bed::new("peers");
+    let server = Server::start(&[]);
+    let databases = Databases::on(&server);
+    let [state, other] = ["central0", "central1"].map(|central| bed.dir.path().join(central).join("state"));
+    let add = |name: &str, role: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headroom-central"));
+        let output = command.args(["token", "add", name, "--role", role, "--state-dir"]).arg(&state).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let [peer, ann] = [add("peer", "central"), add("ann", "operate")];
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::copy(state.join("tokens.json"), other.join("tokens.json")).unwrap();
+    std::fs::write(bed.dir.path().join("peer"), &peer).unwrap();
+    let (prefix, file) = (&databases.settings.prefix, databases.settings.credentials_file.as_ref().unwrap().display());
+    let couchdb = format!("[couchdb]\nurl = '{}'\ncredentials_file = '{file}'\nprefix = '{prefix}'", server.url);
+    let with = bed.central_of("central0", &format!("store = 'couchdb'\n{couchdb}\n[peers]\ntoken_file = '{{dir}}/peer'"));
+    let without = bed.central_of("central1", &format!("store = 'couchdb'\n{couchdb}"));
+    let trouble = |central: &Central, of: &Central| {
+        let fleet = Http { token: Some(ann.clone()), ..central.http.clone() }.get("/fleet");
+        let centrals = fleet["centrals"].as_array().unwrap().clone();
+        centrals.into_iter().find(|central| central["url"] == of.url.as_str()).map(|central| central["trouble"].clone())
+    };
+    until("it is told", || trouble(&without, &with).is_some_and(|why| why.to_string().contains("a token is needed")));
+    until("the other one knows it", || trouble(&with, &without) == Some(Value::Null));
+    let as_peer = Http { token: Some(peer), ..with.http.clone() };
+    assert_eq!((as_peer.send("GET", "/central/hosts", None).0, as_peer.send("GET", "/fleet", None).0), (200, 403));
+    assert_eq!(Http { token: Some(ann.clone()), ..with.http.clone() }.send("GET", "/central/hosts", None).0, 403);
+}
