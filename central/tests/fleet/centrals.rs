@@ -14,8 +14,8 @@ use crate::support::Burner;
 
 const GUARDED: &str = "[[container]]\nname = '*'\nguard = true\ncpu = { min = 50, max = 200, boundary = 25 }";
 
-/// The central, by its place in the list, that a host reports to, as another one says.
-fn central_of(said_by: &Central, host: &str, centrals: &[&Central]) -> Option<usize> {
+/// The central that a host reports to, by its place in the list, as another one says.
+fn central_of(said_by: &Central, host: &str, centrals: &[Central]) -> Option<usize> {
     let fleet = said_by.http.get("/fleet");
     let host = fleet["hosts"].as_array().unwrap().iter().find(|of| of["name"] == host && of["quiet_since"].is_null())?;
     let central = fleet["centrals"].as_array().unwrap().iter().find(|of| of["id"] == host["central"])?;
@@ -51,51 +51,52 @@ fn one_killed_and_one_cut_off_lose_nothing_and_agents_move_on() {
         let couchdb = format!("[couchdb]\nurl = '{url}'\ncredentials_file = '{file}'\nprefix = '{prefix}'");
         bed.central_of(state, &format!("store = 'couchdb'\ninsecure = true\n{couchdb}"))
     };
-    let [first, second, third] = [central(0, "central0"), central(1, "central1"), central(2, "central2")];
-    third.http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": 0.2, "EVENT_TIMEOUT": 10}));
+    let mut centrals = vec![central(0, "central0"), central(1, "central1"), central(2, "central2")];
+    centrals[2].http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": 0.2, "EVENT_TIMEOUT": 10}));
     let containers = [bed.container("host0", "a"), bed.container("host1", "b")];
     let mut loads: Vec<_> = containers.iter().map(|container| container.burn(1, 0.05)).collect();
     let agents = [
-        bed.agent_with("host0", "host0", &[&first, &second, &third], GUARDED),
-        bed.agent_with("host1", "host1", &[&second, &third, &first], GUARDED),
+        bed.agent_with("host0", "host0", &[&centrals[0], &centrals[1], &centrals[2]], GUARDED),
+        bed.agent_with("host1", "host1", &[&centrals[1], &centrals[2], &centrals[0]], GUARDED),
     ];
-    let all = [&first, &second, &third];
-    for central in all {
+    for central in &centrals {
         until("it answers for both hosts", || {
-            let of = |host: &str| central_of(central, host, &all);
-            (of("host0"), of("host1")) == (Some(0), Some(1))
+            ["host0", "host1"].iter().all(|host| central_of(central, host, &centrals).is_some())
         });
     }
     agents[0].until_guarded("a", "on");
     follows(&agents[0], &containers[0], &mut loads[0]);
-    third.http.put("/structure/a/resources/cpu/max", json!({"value": 180}));
+    let at = central_of(&centrals[0], "host0", &centrals).unwrap();
+    centrals[(at + 1) % 3].http.put("/structure/a/resources/cpu/max", json!({"value": 180}));
     let max = || agents[0].container("a")["resources"]["cpu"]["max"].clone();
     within("what is set at one central is in force at an agent of another", || max() == json!(180.0));
 
-    let place = first.kill9();
-    within("the agent of a killed central reports elsewhere", || central_of(&third, "host0", &[&second, &third]) == Some(0));
+    let killed = central_of(&centrals[0], "host0", &centrals).unwrap();
+    let place = centrals.remove(killed).kill9();
+    within("the agent of a killed central reports elsewhere", || central_of(&centrals[0], "host0", &centrals).is_some());
     follows(&agents[0], &containers[0], &mut loads[0]);
-    let first = Central::again(&bed, &place);
+    centrals.insert(killed, Central::again(&bed, &place));
 
-    proxies[1].breaks(Fault::Stalls, "/");
-    let all = [&first, &second, &third];
+    let cut_off = central_of(&centrals[killed], "host0", &centrals);
+    let cut_off = cut_off.unwrap_or_else(|| central_of(&centrals[(killed + 1) % 3], "host0", &centrals).unwrap());
+    let other = (cut_off + 1) % 3;
+    proxies[cut_off].breaks(Fault::Stalls, "/");
     within("the agents of one that is cut off report elsewhere", || {
-        let of = |host: &str| central_of(&third, host, &all);
-        of("host0") == Some(2) && of("host1") == Some(2)
+        ["host0", "host1"].iter().all(|host| central_of(&centrals[other], host, &centrals).is_some_and(|at| at != cut_off))
     });
     follows(&agents[0], &containers[0], &mut loads[0]);
-    third.http.put("/structure/a/resources/cpu/max", json!({"value": 190}));
+    centrals[other].http.put("/structure/a/resources/cpu/max", json!({"value": 190}));
     until("settings go on", || max() == json!(190.0));
-    proxies[1].heals();
-    until("it is back, and answers for both hosts", || {
-        let fleet = second.http.get("/fleet");
-        let is_there = fleet["centrals"].as_array().unwrap().iter().filter(|of| of["trouble"].is_null()).count() == 3;
-        let max = second.http.get("/structure/a")["resources"]["cpu"]["max"].clone();
-        is_there && max == json!(190) && central_of(&second, "host0", &all) == Some(2)
+    proxies[cut_off].heals();
+    within("it is back, and answers for both hosts", || {
+        let http = &centrals[cut_off].http;
+        let there = http.get("/fleet")["centrals"].as_array().unwrap().iter().filter(|of| of["trouble"].is_null()).count();
+        let max = http.get("/structure/a")["resources"]["cpu"]["max"].clone();
+        there == 3 && max == json!(190) && central_of(&centrals[cut_off], "host0", &centrals).is_some()
     });
 
     loads.iter_mut().for_each(|load| load.set_duty(0.0));
-    for central in all {
+    for central in &centrals {
         for (name, container) in ["a", "b"].iter().zip(&containers) {
             // Both in share-hours.
             let used = || central.http.get(&format!("/accounting?structure={name}"))["resources"]["cpu"]["used"].as_f64();
