@@ -12,7 +12,7 @@ use crate::proxy::{Fault, Proxy};
 use crate::server::{Databases, Server};
 use crate::support::Burner;
 
-const GUARDED: &str = "[[container]]\nname = '*'\nguard = true\ncpu = { min = 50, max = 200, boundary = 25 }";
+const GUARDED: &str = "[[container]]\nname = '*'\nguard = true\ncpu = { min = 10, max = 200, boundary = 5 }";
 
 /// The central that a host reports to, by its place in the list, as another one says.
 fn central_of(said_by: &Central, host: &str, centrals: &[Central]) -> Option<usize> {
@@ -32,9 +32,9 @@ fn within(what: &str, done: impl FnMut() -> bool) {
 /// A burst, and the limit that follows it up and down again.
 fn follows(agent: &Agent, container: &crate::support::TestCgroup, load: &mut Burner) {
     load.set_duty(1.0);
-    until("it is scaled up", || shares(container).is_some_and(|limit| limit > 100.0));
-    load.set_duty(0.05);
-    until("it is scaled down", || shares(container) == Some(100.0));
+    until("it is scaled up", || shares(container).is_some_and(|limit| limit > 60.0));
+    load.set_duty(0.02);
+    until("it is scaled down", || shares(container).is_some_and(|limit| limit < 40.0));
     assert_eq!(agent.container("a")["guard"], "on");
 }
 
@@ -54,7 +54,6 @@ fn one_killed_and_one_cut_off_lose_nothing_and_agents_move_on() {
     let mut centrals = vec![central(0, "central0"), central(1, "central1"), central(2, "central2")];
     centrals[2].http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": 0.2, "EVENT_TIMEOUT": 10}));
     let containers = [bed.container("host0", "a"), bed.container("host1", "b")];
-    let mut loads: Vec<_> = containers.iter().map(|container| container.burn(1, 0.05)).collect();
     let agents = [
         bed.agent_with("host0", "host0", &[&centrals[0], &centrals[1], &centrals[2]], GUARDED),
         bed.agent_with("host1", "host1", &[&centrals[1], &centrals[2], &centrals[0]], GUARDED),
@@ -65,6 +64,12 @@ fn one_killed_and_one_cut_off_lose_nothing_and_agents_move_on() {
         });
     }
     agents[0].until_guarded("a", "on");
+    agents[1].until_guarded("b", "on");
+    let http = &centrals[0].http;
+    until("both containers' amounts are counted", || {
+        ["a", "b"].iter().all(|name| http.get(&format!("/accounting?structure={name}"))["resources"]["cpu"].is_object())
+    });
+    let mut loads: Vec<_> = containers.iter().map(|container| container.burn(1, 0.02)).collect();
     follows(&agents[0], &containers[0], &mut loads[0]);
     let at = central_of(&centrals[0], "host0", &centrals).unwrap();
     centrals[(at + 1) % 3].http.put("/structure/a/resources/cpu/max", json!({"value": 180}));
