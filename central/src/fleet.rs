@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use claims::Claims;
 pub use claims::Conflict;
 use host::Host;
+pub(crate) use relay::MANY;
 pub use relay::{Relayed, Relays};
 use requests::Requests;
 use sets::Sets;
@@ -135,6 +136,9 @@ impl Fleet {
         let is_newest = host.hear(report, skew, now, wall);
         inner.heard += 1;
         (host.via, host.relay) = (None, inner.heard);
+        if is_first {
+            host.touch();
+        }
         if !is_newest {
             return Ok(Heard::News { is_first, appeared: Vec::new() });
         }

@@ -29,8 +29,8 @@ pub use table::{Fence, Presence};
 /// How often a central says that it is there.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// One that could not say so for this long sends agents away: before it loses what it holds.
-const IN_TOUCH: Duration = Duration::from_millis(2500);
+/// One that could not say so for this long sends agents away.
+const IN_TOUCH: Duration = Duration::from_secs(3);
 
 /// A lease that nobody has asked for in this time is not wanted any more.
 const WANTED: Duration = Duration::from_secs(60);
@@ -47,6 +47,8 @@ pub struct Leases {
     table: Mutex<Table>,
     /// The version of its own document.
     rev: Mutex<Option<Rev>>,
+    /// When the store last answered that it has it.
+    answered: Mutex<Option<Moment>>,
     wanted: Mutex<BTreeMap<String, Moment>>,
     claims: Claims,
 }
@@ -80,8 +82,8 @@ impl Leases {
 
     fn new(store: Option<Arc<dyn StateStore>>) -> Self {
         let presence = Presence { url: String::new(), version: env!("CARGO_PKG_VERSION").into(), since: wall(), at: 0.0 };
-        let (table, rev, wanted, claims) = Default::default();
-        Self { store, presence: Mutex::new(presence), table, rev, wanted, claims }
+        let (table, rev, answered, wanted, claims) = Default::default();
+        Self { store, presence: Mutex::new(presence), table, rev, answered, wanted, claims }
     }
 
     /// The fencing number, if this central holds the lease now. Who asks wants it: it is taken when nobody has it, within seconds.
@@ -101,8 +103,7 @@ impl Leases {
 
     /// Whether this central has written to the store of late, or is alone anyway.
     pub fn is_in_touch(&self) -> bool {
-        let is_recent = |(_, since): &(Arc<str>, Moment)| Moment::now().since(*since) < IN_TOUCH;
-        self.store.is_none() || self.table.lock().me.as_ref().is_some_and(is_recent)
+        self.store.is_none() || self.answered.lock().is_some_and(|at| Moment::now().since(at) < IN_TOUCH)
     }
 
     /// The others that were there when this central last looked, with where they are.
@@ -132,23 +133,30 @@ impl Leases {
         if self.store.is_none() {
             return;
         }
-        let mut beats = tokio::time::interval(BEAT);
-        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut said = String::new();
-        loop {
-            beats.tick().await;
-            let why = self.beat().await.err().map(|error| error.to_string()).unwrap_or_default();
-            if why != said && !why.is_empty() {
-                tracing::warn!("this central cannot say that it is there: {why}");
+        // Where the store is slow, saying so does not wait for looking.
+        let (mut beats, mut looks) = (Beats::new(), Beats::new());
+        let beating = async {
+            loop {
+                beats.next("this central cannot say that it is there", self.beat().await).await;
             }
-            said = why;
-        }
+        };
+        let looking = async {
+            loop {
+                looks.next("who else is there is not known", self.watch().await).await;
+            }
+        };
+        tokio::join!(beating, looking);
     }
 
-    /// Says that it is there, looks who else is, and takes what is free.
+    /// Says that it is there.
     pub async fn beat(&self) -> Result<(), StoreError> {
         let Some(store) = &self.store else { return Ok(()) };
-        self.renew(&**store).await?;
+        self.renew(&**store).await
+    }
+
+    /// Looks who else is there, and takes what is free.
+    pub async fn watch(&self) -> Result<(), StoreError> {
+        let Some(store) = &self.store else { return Ok(()) };
         let look = self.look(&**store).await?;
         let now = Moment::now();
         let wanted: BTreeSet<String> = {
@@ -181,6 +189,7 @@ impl Leases {
                 Some(Written::Done(rev)) => {
                     *self.rev.lock() = Some(rev);
                     self.table.lock().me = Some((id, began));
+                    *self.answered.lock() = Some(Moment::now());
                     return Ok(());
                 }
                 Some(Written::Refused(why)) => return Err(StoreError::Refused(why)),
@@ -221,6 +230,30 @@ impl Leases {
         if let Err(error) = store.write(vec![write(format!("{CENTRAL}{id}"), rev.as_ref(), None)]).await {
             tracing::warn!("the others are not told that this central ends, they find out: {error}");
         }
+    }
+}
+
+/// What is done once a beat, and why it did not work the last time.
+struct Beats {
+    interval: tokio::time::Interval,
+    said: String,
+}
+
+impl Beats {
+    fn new() -> Self {
+        let mut interval = tokio::time::interval(BEAT);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Self { interval, said: String::new() }
+    }
+
+    /// Waits for the next; says what does not work once.
+    async fn next(&mut self, what: &str, done: Result<(), StoreError>) {
+        let why = done.err().map(|error| error.to_string()).unwrap_or_default();
+        if why != self.said && !why.is_empty() {
+            tracing::warn!("{what}: {why}");
+        }
+        self.said = why;
+        self.interval.tick().await;
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::answer::Answer;
 use crate::central::{Central, wall};
-use crate::fleet::{Relays, SET_WITHIN};
+use crate::fleet::{MANY, Relays, SET_WITHIN};
 use client::Client;
 
 pub use config::Settings;
@@ -177,6 +177,9 @@ async fn ask(central: Central, id: Arc<str>, url: String) {
                 central.peers.heard(&id, Ok(relays.in_touch));
                 after = relays.through;
                 take(&central, &id, &relays).await;
+                if relays.hosts.len() >= MANY {
+                    continue;
+                }
             }
             Err(error) => central.peers.heard(&id, Err(error.message)),
         }

@@ -171,6 +171,10 @@ pub(super) async fn give(
 
 /// Orders that the agent does not have yet. Apart, so that they are not kept while a host waits: most hosts do, most of the time.
 fn newer(central: &Central, asked: &Asked) -> Option<Response> {
+    // A central that does not know yet what the host carries has no better orders for it than those that it has.
+    if !asked.after.is_empty() && central.fleet.host(&asked.host).is_none() {
+        return None;
+    }
     let mut orders = build(central, &asked.host);
     (orders.revision != asked.after).then(|| {
         central.fleet.give_requests(&mut orders.requests, wall());

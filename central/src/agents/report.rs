@@ -23,7 +23,8 @@ pub(super) struct Sent {
 /// Makes sure that the host's name is this agent's, also where several centrals take reports. What is not known now is for a later report, unless
 /// the agent had better go.
 async fn claim(central: &Central, report: &Report) -> Result<(), Answer> {
-    match central.leases.claim(&report.host, &report.instance).await {
+    let stayed = central.fleet.has_stayed(report);
+    match central.leases.claim(&report.host, &report.instance, stayed).await {
         Ok(()) => Ok(()),
         Err(NotClaimed::Anothers(instance)) => Err(central.fleet.claimed(&report.host, &instance)),
         Err(NotClaimed::Unknown(why)) => {

@@ -88,6 +88,14 @@ impl Host {
         self.was_heard() && *self.instance == *report.instance && (report.started_at, report.sequence) <= (started_at, sequence)
     }
 
+    /// Whether it is the one after the last that was heard.
+    pub(super) fn is_next(&self, report: &Report) -> bool {
+        let (started_at, sequence) = self.last;
+        *self.instance == *report.instance
+            && report.started_at.to_bits() == started_at.to_bits()
+            && report.sequence == sequence.saturating_add(1)
+    }
+
     /// Takes it in. False when it tells of a time before what is known already: then only its counters and decisions are news.
     pub(super) fn hear(&mut self, report: &Report, skew: f64, now: Instant, wall: f64) -> bool {
         let is_other = *self.instance != *report.instance;

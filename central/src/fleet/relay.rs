@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Fleet;
 
+/// Hosts that are told of at once: where there are as many, there may be more.
+pub(crate) const MANY: usize = 200;
+
 /// What a central tells another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Relays {
@@ -33,13 +36,16 @@ pub struct Relayed {
 }
 
 impl Fleet {
-    /// Hosts that reported here after the report of this number, and the number of the last one.
+    /// Hosts that reported here after the report of this number, not too many at once, and the number of the last of these reports.
     pub fn relays(&self, after: u64, wall: f64) -> (u64, Vec<Relayed>) {
-        let (through, names) = {
+        let mut news: Vec<(u64, Arc<str>)> = {
             let inner = self.inner.read();
             let news = inner.hosts.iter().filter(|(_, host)| host.via.is_none() && host.relay > after);
-            (inner.heard, news.map(|(name, _)| Arc::clone(name)).collect::<Vec<_>>())
+            news.map(|(name, host)| (host.relay, Arc::clone(name))).collect()
         };
+        news.sort_unstable();
+        news.truncate(MANY);
+        let through = news.last().map_or(after, |(number, _)| *number);
         // One after the other, so that no report waits for all of them.
         let relayed = |name: &Arc<str>| {
             let inner = self.inner.read();
@@ -48,7 +54,7 @@ impl Fleet {
             let so_ago = (wall - (report.at - host.skew)).max(0.0);
             Some(Relayed { skew: host.skew, heard_ago: host.heard()?.elapsed().as_secs_f64(), so_ago, report })
         };
-        (through, names.iter().filter_map(relayed).collect())
+        (through, news.iter().filter_map(|(_, name)| relayed(name)).collect())
     }
 
     /// Takes in what another central was reported. False if more is known here.
@@ -64,6 +70,9 @@ impl Fleet {
         if host.has_heard(report) || (is_other && host.heard().is_some_and(|own| own > heard)) {
             return false;
         }
+        if !host.was_heard() {
+            host.touch();
+        }
         let is_newest = host.hear(report, *skew, heard, wall - heard_ago);
         host.via = Some(Arc::clone(central));
         if is_newest {
@@ -73,6 +82,12 @@ impl Fleet {
             inner.claims.update(&name, &names, quiet);
         }
         true
+    }
+
+    /// Whether this report follows right after the last one that came here: its agent has not reported elsewhere meanwhile.
+    pub fn has_stayed(&self, report: &Report) -> bool {
+        let inner = self.inner.read();
+        inner.hosts.get(report.host.as_str()).is_some_and(|host| host.via.is_none() && host.is_next(report))
     }
 
     /// The central that a host reports to, if that is not this one.

@@ -52,12 +52,13 @@ impl Claims {
 }
 
 impl Leases {
-    /// Makes sure that a host's name is this agent's, and that it reports here. Once that is so it costs a look into memory.
-    pub async fn claim(&self, host: &str, instance: &str) -> Result<(), NotClaimed> {
+    /// Makes sure that a host's name is this agent's, and that it reports here. `stayed`: it has not reported elsewhere since it last did here; then it
+    /// costs a look into memory.
+    pub async fn claim(&self, host: &str, instance: &str, stayed: bool) -> Result<(), NotClaimed> {
         let Some(store) = &self.store else { return Ok(()) };
         let me = self.id().ok_or_else(|| StoreError::Unreachable("this central has lost touch with it".into()))?;
         let is_same = |(claim, _): &(Claim, Rev)| claim.instance == instance && *claim.holder == *me;
-        if self.claims.0.lock().get(host).is_some_and(is_same) {
+        if stayed && self.claims.0.lock().get(host).is_some_and(is_same) {
             return Ok(());
         }
         let wanted = Claim { host: host.to_owned(), instance: instance.to_owned(), holder: me.to_string() };
@@ -93,9 +94,6 @@ async fn take(store: &dyn StateStore, wanted: &Claim, me: &Arc<str>) -> Result<O
     if let Some(found) = &found
         && let Ok(claim) = serde_json::from_value::<Claim>(Value::Object(found.body.clone()))
     {
-        if claim == *wanted {
-            return Ok(Some(found.rev.clone()));
-        }
         let is_here = *claim.holder == **me;
         if claim.instance != wanted.instance
             && !is_here
@@ -104,6 +102,7 @@ async fn take(store: &dyn StateStore, wanted: &Claim, me: &Arc<str>) -> Result<O
             return Err(NotClaimed::Anothers(claim.instance));
         }
     }
+    // Also where it is so already: whoever is about to let go of it then fails to.
     let Value::Object(mut body) = json!(wanted) else { return Ok(None) };
     body.insert("type".into(), "claim".into());
     let written = store.write(vec![write(id, found.as_ref().map(|found| &found.rev), Some(body))]).await?.pop();

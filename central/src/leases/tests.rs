@@ -16,6 +16,13 @@ fn central(store: &Arc<dyn StateStore>) -> Leases {
     leases
 }
 
+impl Leases {
+    async fn step(&self) {
+        self.beat().await.unwrap();
+        self.watch().await.unwrap();
+    }
+}
+
 /// It has held still for so long, as a process that is stopped.
 fn held_up(leases: &Leases, time: Duration) {
     let mut table = leases.table.lock();
@@ -35,8 +42,8 @@ async fn one_holds_it_and_the_next_one_after_it_with_a_greater_fence() {
     let (a, b) = (central(&store), central(&store));
     assert_eq!((a.held("x"), b.held("x")), (None, None));
     for _ in 0..2 {
-        a.beat().await.unwrap();
-        b.beat().await.unwrap();
+        a.step().await;
+        b.step().await;
     }
     let first = a.held("x").unwrap();
     assert_eq!(b.held("x"), None);
@@ -44,7 +51,7 @@ async fn one_holds_it_and_the_next_one_after_it_with_a_greater_fence() {
     a.leave().await;
     assert_eq!(a.held("x"), None);
     for _ in 0..2 {
-        b.beat().await.unwrap();
+        b.step().await;
     }
     assert!(b.held("x").unwrap() > first);
     assert_eq!(b.shown().unwrap().leases["x"].0, *b.id().unwrap());
@@ -57,27 +64,27 @@ async fn one_that_was_held_up_loses_it_and_comes_back_as_another() {
     let (a, b) = (central(&store), central(&store));
     a.held("x");
     for _ in 0..2 {
-        a.beat().await.unwrap();
+        a.step().await;
         b.held("x");
-        b.beat().await.unwrap();
+        b.step().await;
     }
     let (before, fence) = (a.id().unwrap(), a.held("x").unwrap());
     looked_before(&b, DEAD);
     // It lives after all: the deletion is of a version that is not any more.
-    a.beat().await.unwrap();
-    b.beat().await.unwrap();
-    b.beat().await.unwrap();
+    a.step().await;
+    b.step().await;
+    b.step().await;
     assert_eq!((a.held("x"), b.held("x")), (Some(fence), None));
 
     held_up(&a, HELD);
     assert_eq!((a.held("x"), a.id()), (None, None), "by its own clock it is over before the others take it");
     looked_before(&b, DEAD);
     for _ in 0..3 {
-        b.beat().await.unwrap();
+        b.step().await;
     }
     assert!(b.held("x").unwrap() > fence);
-    a.beat().await.unwrap();
-    a.beat().await.unwrap();
+    a.step().await;
+    a.step().await;
     assert_eq!(a.held("x"), None);
     assert_ne!(a.id().unwrap(), before);
 }
@@ -87,21 +94,22 @@ async fn a_host_is_one_agents_wherever_it_reports_to() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
     let (a, b) = (central(&store), central(&store));
-    assert!(matches!(a.claim("h", "one").await, Err(NotClaimed::Unknown(_))), "nobody knows it yet");
-    a.beat().await.unwrap();
-    b.beat().await.unwrap();
-    a.claim("h", "one").await.unwrap();
-    assert_eq!(b.claim("h", "two").await, Err(NotClaimed::Anothers("one".into())));
+    assert!(matches!(a.claim("h", "one", false).await, Err(NotClaimed::Unknown(_))), "nobody knows it yet");
+    a.step().await;
+    b.step().await;
+    a.claim("h", "one", false).await.unwrap();
+    a.claim("h", "one", true).await.unwrap();
+    assert_eq!(b.claim("h", "two", true).await, Err(NotClaimed::Anothers("one".into())));
     // It takes its claim along, there and back.
-    b.claim("h", "one").await.unwrap();
+    b.claim("h", "one", false).await.unwrap();
     assert_eq!(a.let_go(|_| true).await, Ok(()), "it is the other's");
-    assert_eq!(a.claim("h", "two").await, Err(NotClaimed::Anothers("one".into())));
-    a.claim("h", "one").await.unwrap();
+    assert_eq!(a.claim("h", "two", false).await, Err(NotClaimed::Anothers("one".into())));
+    a.claim("h", "one", false).await.unwrap();
     a.let_go(|host| host == "h").await.unwrap();
     b.let_go(|_| true).await.unwrap();
-    b.claim("h", "two").await.unwrap();
+    b.claim("h", "two", false).await.unwrap();
     b.leave().await;
-    a.claim("h", "one").await.unwrap();
+    a.claim("h", "one", false).await.unwrap();
 }
 
 #[test]
@@ -122,7 +130,7 @@ fn a_late_write_of_a_former_holder_changes_nothing() {
 async fn who_is_alone_holds_everything() {
     let alone = Leases::alone();
     assert_eq!((alone.held("x"), alone.is_in_touch()), (Some(Fence::ALONE), true));
-    assert!(alone.claim("h", "one").await.is_ok() && alone.shown().is_none());
+    assert!(alone.claim("h", "one", false).await.is_ok() && alone.shown().is_none());
 }
 
 /// A store that is played: documents with versions that grow.

@@ -4,10 +4,17 @@
 mod advice;
 mod autonomy;
 mod bed;
+mod centrals;
 mod claims;
 mod cutoff;
 mod net;
 mod process;
+#[path = "../couchdb/proxy.rs"]
+#[allow(dead_code, reason = "of the tests with CouchDB")]
+mod proxy;
+#[path = "../couchdb/server.rs"]
+#[allow(dead_code, reason = "of the tests with CouchDB")]
+mod server;
 #[path = "../../../agent/tests/support.rs"]
 mod support;
 mod tls;
