@@ -13,11 +13,12 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::documents::Documents;
 use crate::fleet::Fleet;
+use crate::guardian::Judge;
 use crate::refeeder::Groups;
 use crate::requests::History;
 use crate::series::{RawFeed, TimeSeriesSink};
 use crate::store::choice;
-use crate::{agents, database_snapshoter, refeeder, requests, seed, series, structures_snapshoter};
+use crate::{agents, database_snapshoter, guardian, refeeder, requests, seed, series, structures_snapshoter};
 
 /// The state of all routes.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Central {
     pub ledger: Arc<Ledger>,
     /// Who changed what.
     pub audit: Arc<Audit>,
+    /// Groups that are judged as one.
+    pub guardian: Arc<Judge>,
     /// What agents asked for of late.
     pub history: Arc<History>,
     /// Who may do what.
@@ -64,6 +67,7 @@ impl Central {
             raw_feed: raw_feed.map(Arc::new),
             ledger,
             audit: Arc::new(Audit::open(&directory.join("audit.db"))?),
+            guardian: Arc::default(),
             history: Arc::default(),
             access: Arc::new(Access::load(directory, config.is_open())?),
             config: Arc::new(config),
@@ -80,6 +84,7 @@ impl Central {
         roles.spawn(agents::orders::follow(self.clone()));
         roles.spawn(refeeder::run(self.clone()));
         roles.spawn(requests::run(self.clone()));
+        roles.spawn(guardian::run(self.clone()));
         roles.spawn(structures_snapshoter::run(self.clone()));
         roles.spawn(database_snapshoter::run(self.clone()));
         roles

@@ -8,6 +8,7 @@ mod claims;
 mod cutoff;
 mod net;
 mod process;
+mod requests;
 #[path = "../../../agent/tests/support.rs"]
 mod support;
 mod tls;
