@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(kept.outcomes(), [done("a")]);
 
         let kept = Kept::open(directory.path());
-        assert_eq!(kept.outcomes().len(), 2, "the orders may be the same as at the end of the last run");
+        assert!(kept.outcomes().contains(&done("a")), "the orders may be the same as at the end of the last run");
         assert_eq!(ids(kept.take(&[asked("a"), asked("b")]).unwrap()), [""; 0]);
         let [a, b] = kept.outcomes().try_into().unwrap();
         assert_eq!(a, done("a"));

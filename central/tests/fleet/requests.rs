@@ -98,6 +98,7 @@ fn requests_are_carried_out_under_all_of_the_scalers_rules() {
     until("it is the agent's bound", || agent.container("b")["resources"]["cpu"]["max"] == json!(150.0));
 
     http.put("/service/scaler/ACTIVE", json!({"value": false}));
+    until("its Scaler is inactive", || http.host("host0")["scaler_active"] == json!(false));
     http.put("/request/idle", cpu("a", -10));
     refused(http, "idle", "the Scaler is inactive: nothing was written");
     assert_eq!(shares(a), Some(100.0));
