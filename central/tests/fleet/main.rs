@@ -6,6 +6,7 @@ mod autonomy;
 mod bed;
 mod claims;
 mod cutoff;
+mod groups;
 mod net;
 mod process;
 mod requests;
