@@ -215,6 +215,7 @@ fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source
             source,
             source_reason,
             guardian_active: settings.config.guardian.active,
+            judged_at_central: settings.config.guardian.at_central,
             scaler_active: settings.config.scaler.active,
             core_usage_mapping: None,
         },

@@ -51,6 +51,8 @@ pub struct HostStatus {
     pub source_reason: Option<Arc<str>>,
     /// Whether the Guardian judges.
     pub guardian_active: bool,
+    /// Whether central judges, whole applications instead of containers: while it does not answer, limits stay as they are.
+    pub judged_at_central: bool,
     /// Whether the Scaler writes.
     pub scaler_active: bool,
     /// core -> container -> shares, where pinning is on. The key "free" is what the core still has.

@@ -264,13 +264,13 @@ impl Fleet {
     }
 
     /// These are on their way to their host's agent: gives them their ages.
-    pub fn give_requests(&self, requests: &mut [Asked], now: f64) {
+    pub fn give_requests(&self, requests: &mut Vec<Asked>, now: f64) {
         self.requests.give(requests, now);
     }
 
-    /// Takes a request back that was not answered. Returns whether its agent may have it, and may carry it out all the same; the answer is still told.
-    pub fn withdraw_request(&self, id: &str) -> bool {
-        self.requests.withdraw(id)
+    /// Takes a request back that its host's agent was not given yet. False where it was: it may carry it out, and is to say so.
+    pub fn take_request_back(&self, id: &str) -> bool {
+        self.requests.take_back(id)
     }
 
     /// Whoever asked knows what became of it: orders have it no longer.

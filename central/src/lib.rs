@@ -15,6 +15,7 @@ pub mod ctl;
 pub mod database_snapshoter;
 pub mod documents;
 pub mod fleet;
+pub mod guardian;
 pub mod leases;
 pub mod openapi;
 pub mod orchestrator;

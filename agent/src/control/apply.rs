@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headroom_model::limit::Limit;
 use headroom_model::policy::request::{Direction, Request};
-use headroom_model::policy::scaler::plan::{self, Grant, Outcome};
+use headroom_model::policy::scaler::plan::{self, Grant, Outcome, Refusal};
 use headroom_model::resource::Resource;
 
 use super::entry::Entry;
@@ -290,6 +290,10 @@ impl State {
         let (outcome, detail) = match grant.outcome {
             Outcome::Starved { wanted } => {
                 ("starved", format!("{wanted} {} wanted, the host has nothing free", grant.request.resource.unit()))
+            }
+            // The ledger has no account of what was never guarded.
+            Outcome::Refused(Refusal::UnknownStructure) if self.id_of(&grant.request.structure).is_some() => {
+                ("refused", Refusal::NotGuarded.to_string())
             }
             Outcome::Refused(why) => ("refused", why.to_string()),
             // The limit is where the request would take it.

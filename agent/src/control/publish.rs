@@ -86,6 +86,7 @@ impl State {
             source: self.source.kind(),
             source_reason: self.source_reason.clone(),
             guardian_active: self.config.guardian.active,
+            judged_at_central: self.config.guardian.at_central,
             scaler_active: self.config.scaler.active,
             core_usage_mapping: self.cores.as_ref().map(|cores| Arc::new(cores.mapping())),
         }

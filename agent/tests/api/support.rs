@@ -45,6 +45,7 @@ pub(crate) fn host() -> HostStatus {
         source: SourceKind::Ebpf,
         source_reason: None,
         guardian_active: true,
+        judged_at_central: false,
         scaler_active: true,
         core_usage_mapping: None,
     }

@@ -20,7 +20,6 @@ struct Waiting {
     since: f64,
     /// The host's agent may have it.
     is_given: bool,
-    is_withdrawn: bool,
     is_answered: bool,
     done: UnboundedSender<RequestDone>,
 }
@@ -30,32 +29,27 @@ impl Requests {
         let mut all = self.0.lock();
         for (asked, since) in requests {
             let (host, done) = (Arc::clone(host), done.clone());
-            let (is_given, is_withdrawn, is_answered) = (false, false, false);
             let id = asked.id.clone();
-            all.insert(id, Waiting { host, asked, since, is_given, is_withdrawn, is_answered, done });
+            all.insert(id, Waiting { host, asked, since, is_given: false, is_answered: false, done });
         }
     }
 
     pub(super) fn of(&self, host: &str) -> Vec<Asked> {
-        let all = self.0.lock();
-        all.values()
-            .filter(|waiting| *waiting.host == *host && !waiting.is_withdrawn)
-            .map(|waiting| waiting.asked.clone())
-            .collect()
+        self.0.lock().values().filter(|waiting| *waiting.host == *host).map(|waiting| waiting.asked.clone()).collect()
     }
 
-    /// The host's agent gets these now.
-    pub(super) fn give(&self, requests: &mut [Asked], now: f64) {
+    /// The host's agent gets these now, but for what was taken back meanwhile.
+    pub(super) fn give(&self, requests: &mut Vec<Asked>, now: f64) {
         if requests.is_empty() {
             return;
         }
         let mut all = self.0.lock();
-        for asked in requests {
-            if let Some(waiting) = all.get_mut(&asked.id) {
-                waiting.is_given = true;
-                asked.age = (now - waiting.since).max(0.0);
-            }
-        }
+        requests.retain_mut(|asked| {
+            let Some(waiting) = all.get_mut(&asked.id) else { return false };
+            waiting.is_given = true;
+            asked.age = (now - waiting.since).max(0.0);
+            true
+        });
     }
 
     pub(super) fn done(&self, host: &str, done: &[RequestDone]) {
@@ -72,12 +66,14 @@ impl Requests {
         }
     }
 
-    /// Takes one back. Returns whether its host's agent may have it all the same.
-    pub(super) fn withdraw(&self, id: &str) -> bool {
-        self.0.lock().get_mut(id).is_some_and(|waiting| {
-            waiting.is_withdrawn = true;
-            waiting.is_given
-        })
+    /// Takes one back that nobody was given yet; false where its host's agent may have it.
+    pub(super) fn take_back(&self, id: &str) -> bool {
+        let mut all = self.0.lock();
+        let is_given = all.get(id).is_some_and(|waiting| waiting.is_given);
+        if !is_given {
+            all.remove(id);
+        }
+        !is_given
     }
 
     /// Returns the host that it was for.

@@ -160,7 +160,7 @@ impl Inbox {
             if age <= timeout + GRACE {
                 continue;
             }
-            let is_lost = central.fleet.withdraw_request(id);
+            let is_lost = !central.fleet.take_request_back(id);
             let why = if is_lost {
                 "was given it and has not answered: whether it was carried out is not known"
             } else {
