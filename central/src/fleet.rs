@@ -258,6 +258,13 @@ impl Fleet {
         self.touch(host);
     }
 
+    /// Has the agents that report here carry out what another central asks of them: all that it asks now.
+    pub fn requests_of(&self, central: &Arc<str>, requests: &[(Arc<str>, Asked)], now: f64) {
+        for host in self.requests.asked_by(central, requests, now) {
+            self.touch(&host);
+        }
+    }
+
     /// The requests that a host is to carry out, without their ages.
     pub fn requests(&self, host: &str) -> Vec<Asked> {
         self.requests.of(host)
