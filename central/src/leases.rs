@@ -33,7 +33,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const IN_TOUCH: Duration = Duration::from_secs(3);
 
 /// A lease that nobody has asked for in this time is not wanted any more.
-const WANTED: Duration = Duration::from_secs(60);
+const WANTED: Duration = Duration::from_mins(1);
 
 /// Documents beyond those of the last time that are read at once.
 const MORE: usize = 8;
@@ -193,14 +193,14 @@ impl Leases {
                     return Ok(());
                 }
                 Some(Written::Refused(why)) => return Err(StoreError::Refused(why)),
-                _ => match store.read(Database::Centrals, &document).await? {
-                    Some(found) => *self.rev.lock() = Some(found.rev),
-                    None => {
-                        tracing::warn!(%id, "the others took this central for dead: it begins anew, and holds nothing");
-                        self.table.lock().me = None;
-                        self.claims.clear();
-                    }
-                },
+                _ => {}
+            }
+            if let Some(found) = store.read(Database::Centrals, &document).await? {
+                *self.rev.lock() = Some(found.rev);
+            } else {
+                tracing::warn!(%id, "the others took this central for dead: it begins anew, and holds nothing");
+                self.table.lock().me = None;
+                self.claims.clear();
             }
         }
         Err(StoreError::Unreachable("somebody else writes this central's document".into()))

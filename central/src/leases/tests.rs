@@ -27,7 +27,7 @@ impl Leases {
 fn held_up(leases: &Leases, time: Duration) {
     let mut table = leases.table.lock();
     let (id, since) = table.me.take().unwrap();
-    table.me = Some((id, Moment(since.0 - time)));
+    table.me = Some((id, Moment(since.0.checked_sub(time).unwrap())));
 }
 
 /// What it saw of others was so long ago.

@@ -100,7 +100,9 @@ fn one_killed_and_one_cut_off_lose_nothing_and_agents_move_on() {
         there == 3 && max == json!(190) && central_of(&centrals[cut_off], "host0", &centrals).is_some()
     });
 
-    loads.iter_mut().for_each(|load| load.set_duty(0.0));
+    for load in &mut loads {
+        load.set_duty(0.0);
+    }
     for central in &centrals {
         for (name, container) in ["a", "b"].iter().zip(&containers) {
             // Both in share-hours.
