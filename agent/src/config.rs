@@ -140,6 +140,8 @@ pub struct Guardian {
     pub window: PerResource<Duration>,
     /// How long an event counts; by default as long as ten of the resource's windows: [`Guardian::event_timeout`].
     pub event_timeout: Option<Duration>,
+    /// Whether central judges, whole applications instead of containers. Only central's orders say so.
+    pub at_central: bool,
     /// Which resources may be guarded at all.
     pub guardable: Vec<Resource>,
     /// Whether a window that raised the limit is judged again.

@@ -2,11 +2,15 @@
 //! and commands, decides, and writes CPU quotas; everything that may take long is done elsewhere and comes back as a command.
 
 mod apply;
+mod asked;
 mod claim;
+mod disks;
 mod entry;
 mod journal;
 mod kubelet;
 mod latency;
+mod opening;
+mod pace;
 mod pinned;
 mod publish;
 mod quota;
@@ -33,7 +37,7 @@ pub use journal::Journal;
 pub use settings::{Own, Settings};
 pub use state::{HostFacts, Parts};
 
-use crate::api::command::{Busy, ContainerWrite, ControlHandle};
+use crate::api::command::{Busy, ContainerWrite, ControlHandle, Wanted};
 use crate::sampler::meter::News;
 use crate::scaler::writer::Report;
 use crate::status::Snapshot;
@@ -47,6 +51,8 @@ pub enum Command {
     Report(Report),
     /// From the REST interface: limits that a person or a program sets.
     Write(ContainerWrite),
+    /// From central: requests that are not the Guardian's.
+    Requests(Vec<Wanted>),
     /// Somebody looks at one container: its limits are read, and everything that is known by now is shown, before this is answered.
     Look {
         /// Its name.
@@ -89,6 +95,10 @@ impl Handle {
 impl ControlHandle for Handle {
     fn submit(&self, write: ContainerWrite) -> Result<(), Busy> {
         self.send(Command::Write(write)).then_some(()).ok_or(Busy)
+    }
+
+    fn request(&self, wanted: Vec<Wanted>) -> Result<(), Busy> {
+        self.send(Command::Requests(wanted)).then_some(()).ok_or(Busy)
     }
 
     fn look(&self, name: &str) -> oneshot::Receiver<()> {

@@ -64,7 +64,8 @@ pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
         first_look(looked, &handle).await;
         tracing::info!(?address, ?socket, "headroom-agent is up");
     };
-    let reloads = signals::Reloads { config_path, own, doors: listeners.doors(), received, teller };
+    let laid = received.documents();
+    let reloads = signals::Reloads { config_path, own, doors: listeners.doors(), received, teller, laid };
     let linked = async {
         match link {
             Some(link) => link.run().await,
@@ -214,6 +215,7 @@ fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source
             source,
             source_reason,
             guardian_active: settings.config.guardian.active,
+            judged_at_central: settings.config.guardian.at_central,
             scaler_active: settings.config.scaler.active,
             core_usage_mapping: None,
         },

@@ -10,13 +10,13 @@ mod orders;
 mod overlay;
 mod queue;
 mod report;
+mod requests;
 mod sets;
 mod stock;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -71,7 +71,8 @@ impl Line {
     pub fn new(config: &Config) -> Self {
         let kept = config.central.as_ref().and_then(|_| orders::kept(&config.agent.state_dir));
         let (sender, receiver) = watch::channel(kept.map(Arc::new));
-        Self { sender, received: Received(receiver), shared: Shared::default() }
+        let requests = config.central.as_ref().map(|_| requests::Kept::open(&config.agent.state_dir)).unwrap_or_default();
+        Self { sender, received: Received(receiver), shared: Shared { requests: Arc::new(requests), ..Shared::default() } }
     }
 
     /// The newest orders.
@@ -92,14 +93,14 @@ struct Shared {
     in_force: Arc<ArcSwap<InForce>>,
     /// What became of limits that were to be set at once, until a report has it.
     done: Arc<parking::Done>,
+    /// What became of requests.
+    requests: Arc<requests::Kept>,
     /// A report is to be made now.
     now: Arc<Notify>,
-    /// Whether reports are to have what the kernel counted.
-    wants_counted: Arc<AtomicBool>,
 }
 
 /// What the host does now.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct InForce {
     /// This host's own settings, without orders.
     own: Option<Settings>,
@@ -147,6 +148,22 @@ impl Received {
         }
     }
 
+    /// Whether reports are to have what the kernel counted.
+    fn wants_counted(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(|orders| orders.wants_counted)
+    }
+
+    /// The documents of the newest orders, without what is to be done once.
+    pub fn documents(&self) -> Option<Orders> {
+        let orders = self.0.borrow();
+        orders.as_deref().map(|orders| Orders {
+            revision: String::new(),
+            sets: Vec::new(),
+            requests: Vec::new(),
+            ..Orders::clone(orders)
+        })
+    }
+
     fn revision(&self) -> Option<String> {
         self.0.borrow().as_ref().map(|orders| orders.revision.clone())
     }
@@ -169,6 +186,13 @@ impl Teller {
         self.shared.in_force.store(Arc::new(InForce { own, revision: self.received.revision(), problems }));
         self.shared.now.notify_one();
     }
+
+    /// The newest orders ask for nothing else than those in force.
+    pub fn still_in_force(&self) {
+        let InForce { own, problems, .. } = InForce::clone(&self.shared.in_force.load());
+        self.shared.in_force.store(Arc::new(InForce { own, revision: self.received.revision(), problems }));
+        self.shared.now.notify_one();
+    }
 }
 
 impl Link {
@@ -183,13 +207,10 @@ impl Link {
 
     /// Runs both tasks, for ever.
     pub async fn run(self) {
-        let Self { parts, client, identity, state_dir, interval, line: Line { sender, shared, .. } } = self;
+        let Self { parts, client, identity, state_dir, interval, line: Line { sender, received, shared } } = self;
         tracing::info!(urls = ?client.urls(), instance = identity.instance(), "linked to central");
-        // As at the last run, until central says otherwise.
-        let kept = sender.borrow().as_ref().is_some_and(|orders| orders.wants_counted);
-        shared.wants_counted.store(kept, Ordering::Relaxed);
         let asking = orders::ask(&client, &identity, &state_dir, &sender, Arc::clone(&parts.control), &shared);
-        let reporting = stock::report(&client, &identity, interval, &parts, &shared);
+        let reporting = stock::report(&client, &identity, interval, &parts, &received, &shared);
         tokio::join!(asking, reporting);
     }
 }

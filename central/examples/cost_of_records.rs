@@ -213,5 +213,6 @@ fn report(host: u32, round: u32) -> Report {
         containers: (0..30).map(container).collect(),
         decisions: Vec::new(),
         sets: Vec::new(),
+        requests: Vec::new(),
     }
 }

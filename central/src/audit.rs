@@ -149,6 +149,13 @@ impl Audit {
         self.add(decisions.iter().map(entry).collect());
     }
 
+    /// Central decided about a group.
+    pub fn judged(&self, decision: &Decision) {
+        let what = serde_json::to_value(decision).unwrap_or_default();
+        let structure = Some(decision.structure.clone());
+        self.add(vec![Entry { at: decision.at, structure, host: None, who: "guardian".to_owned(), what }]);
+    }
+
     fn add(&self, entries: Vec<Entry>) {
         if self.jobs.try_send(Job::Add(entries)).is_err() {
             tracing::warn!("the audit does not keep up: entries are lost");

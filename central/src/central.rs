@@ -13,12 +13,14 @@ use crate::audit::Audit;
 use crate::config::{Config, Store};
 use crate::documents::Documents;
 use crate::fleet::Fleet;
+use crate::guardian::Judge;
 use crate::leases::Leases;
 use crate::peers::Peers;
 use crate::refeeder::Groups;
+use crate::requests::History;
 use crate::series::{RawFeed, TimeSeriesSink};
 use crate::store::choice;
-use crate::{agents, database_snapshoter, peers, refeeder, seed, series, structures_snapshoter};
+use crate::{agents, database_snapshoter, guardian, peers, refeeder, requests, seed, series, structures_snapshoter};
 
 /// How long it may take to tell other centrals that this one ends.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -46,6 +48,10 @@ pub struct Central {
     pub ledger: Arc<Ledger>,
     /// Who changed what.
     pub audit: Arc<Audit>,
+    /// Groups that are judged as one.
+    pub guardian: Arc<Judge>,
+    /// What agents asked for of late.
+    pub history: Arc<History>,
     /// Who may do what.
     pub access: Arc<Access>,
     /// `central.toml`.
@@ -76,6 +82,8 @@ impl Central {
             raw_feed: raw_feed.map(Arc::new),
             ledger,
             audit: Arc::new(Audit::open(&directory.join("audit.db"))?),
+            guardian: Arc::default(),
+            history: Arc::default(),
             access: Arc::new(Access::load(directory, config.is_open())?),
             config: Arc::new(config),
             documents,
@@ -92,6 +100,8 @@ impl Central {
         roles.spawn(peers::run(self.clone()));
         roles.spawn(agents::orders::follow(self.clone()));
         roles.spawn(refeeder::run(self.clone()));
+        roles.spawn(requests::run(self.clone()));
+        roles.spawn(guardian::run(self.clone()));
         roles.spawn(structures_snapshoter::run(self.clone()));
         roles.spawn(database_snapshoter::run(self.clone()));
         roles

@@ -37,7 +37,7 @@ enum Command {
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
     },
-    /// Load documents into the State Database: {"structures": [..], "limits": [..], "rules": [..], "services": [..], "users": [..]}
+    /// Load documents into the State Database: {"structures": [..], "limits": [..], "rules": [..], "services": [..], "users": [..], "requests": [..]}
     Init {
         #[command(flatten)]
         place: Place,

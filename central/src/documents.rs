@@ -22,8 +22,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::store::{Body, Change, Cursor, Database, StateStore, StoreError, Trouble};
-use memory::{Memory, Seen, Taken};
+use crate::store::{Body, Change, Cursor, Database, Rev, StateStore, StoreError, Trouble};
+use memory::{Found, Memory, Seen, Taken};
 use pace::Paces;
 use queue::Queue;
 
@@ -95,6 +95,12 @@ impl Documents {
     /// A copy of a document.
     pub fn body(&self, database: Database, name: &str) -> Option<Body> {
         self.memory.body(database, name)
+    }
+
+    /// A copy of a document, with its version.
+    pub fn version(&self, database: Database, name: &str) -> Option<(Rev, Body)> {
+        let Found { seen, body, .. } = self.memory.find(database, name)?;
+        Some((seen.rev()?.clone(), body))
     }
 
     /// A copy of what counts under this name: of a document that cannot be understood, as it was when it could.

@@ -4,6 +4,7 @@
 mod claims;
 mod host;
 mod relay;
+mod requests;
 mod sets;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use headroom_model::limit::Limit;
 use headroom_model::resource::{PerResource, Resource};
-use headroom_model::wire::{GuardState, HostReport, Report, ResourceReport, SetDone, SetLimit};
+use headroom_model::wire::{Asked, GuardState, HostReport, Report, RequestDone, ResourceReport, SetDone, SetLimit};
 use parking_lot::RwLock;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use claims::Claims;
@@ -24,6 +26,7 @@ pub use claims::Conflict;
 use host::Host;
 pub(crate) use relay::MANY;
 pub use relay::{Relayed, Relays};
+use requests::Requests;
 use sets::Sets;
 
 use crate::answer::Answer;
@@ -37,6 +40,7 @@ pub struct Fleet {
     quiet_after: Duration,
     inner: RwLock<Inner>,
     sets: Sets,
+    requests: Requests,
 }
 
 #[derive(Debug, Default)]
@@ -110,13 +114,14 @@ pub enum Heard {
 impl Fleet {
     /// A fleet that nobody has reported to.
     pub fn new(quiet_after: Duration) -> Self {
-        Self { quiet_after, inner: RwLock::default(), sets: Sets::default() }
+        Self { quiet_after, inner: RwLock::default(), sets: Sets::default(), requests: Requests::default() }
     }
 
     /// Takes a report in. Two agents that claim one host name: the second is refused while the first is not quiet.
     pub fn receive(&self, report: &Report, sent_at: f64, wall: f64) -> Result<Heard, Answer> {
         let now = Instant::now();
         self.sets.done(&report.sets);
+        self.requests.done(&report.host, &report.requests);
         let mut inner = self.inner.write();
         let inner = &mut *inner;
         let host = inner.hosts.entry(report.host.as_str().into()).or_default();
@@ -244,6 +249,42 @@ impl Fleet {
     /// Changes when a host's orders may have changed.
     pub fn touched(&self, host: &str) -> watch::Receiver<u64> {
         self.inner.write().hosts.entry(host.into()).or_default().touched()
+    }
+
+    /// Has a host's Scaler carry out requests, each with when it was made: seconds since the epoch. What became of each comes by `done`, once; it
+    /// is repeated in the host's orders until it is forgotten.
+    pub fn request(&self, host: &Arc<str>, requests: Vec<(Asked, f64)>, done: &UnboundedSender<RequestDone>) {
+        self.requests.ask(host, requests, done);
+        self.touch(host);
+    }
+
+    /// Has the agents that report here carry out what another central asks of them: all that it asks now.
+    pub fn requests_of(&self, central: &Arc<str>, requests: &[(Arc<str>, Asked)], now: f64) {
+        for host in self.requests.asked_by(central, requests, now) {
+            self.touch(&host);
+        }
+    }
+
+    /// The requests that a host is to carry out, without their ages.
+    pub fn requests(&self, host: &str) -> Vec<Asked> {
+        self.requests.of(host)
+    }
+
+    /// These are on their way to their host's agent: gives them their ages.
+    pub fn give_requests(&self, requests: &mut Vec<Asked>, now: f64) {
+        self.requests.give(requests, now);
+    }
+
+    /// Takes a request back that its host's agent was not given yet. False where it was: it may carry it out, and is to say so.
+    pub fn take_request_back(&self, id: &str) -> bool {
+        self.requests.take_back(id)
+    }
+
+    /// Whoever asked knows what became of it: orders have it no longer.
+    pub fn forget_request(&self, id: &str) {
+        if let Some(host) = self.requests.forget(id) {
+            self.touch(&host);
+        }
     }
 
     /// Limits that a host is to set at once.

@@ -15,6 +15,7 @@ mod limits;
 mod lists;
 mod live;
 mod members;
+mod requests;
 mod reset;
 mod room;
 mod rules;
@@ -46,7 +47,8 @@ pub fn router() -> Router<Central> {
     let with_and_without_slash = |router: Router<Central>, (path, method): (&str, MethodRouter<Central>)| {
         router.route(path, method.clone()).route(&format!("{path}/"), method)
     };
-    let routes = of_services().into_iter().chain(of_rules()).chain(of_structures()).chain(of_subscriptions()).chain(of_users());
+    let routes = of_services().into_iter().chain(of_rules()).chain(of_structures()).chain(of_subscriptions());
+    let routes = routes.chain(of_users()).chain(of_requests());
     routes.fold(Router::new(), with_and_without_slash).layer(DefaultBodyLimit::max(LONGEST_BODY))
 }
 
@@ -117,4 +119,8 @@ fn of_users() -> Routes {
         ("/user/{name}/resources/{resource}/{parameter}", put(users::set_parameter)),
         ("/user/{name}/energy/max", put(users::set_energy)),
     ]
+}
+
+fn of_requests() -> Routes {
+    vec![("/request", get(requests::list)), ("/request/{id}", get(requests::one).put(requests::make).delete(requests::remove))]
 }

@@ -145,6 +145,7 @@ pub async fn run(central: Central) {
             if !stays {
                 task.abort();
                 central.peers.told.lock().remove(&other.0);
+                central.fleet.requests_of(&other.0, &[], wall());
             }
             stays
         });
@@ -172,10 +173,12 @@ async fn ask(central: Central, id: Arc<str>, url: String) {
     let mut after = 0_u64;
     loop {
         let next = tokio::time::Instant::now() + EVERY;
-        match central.peers.client.get::<Relays>(&url, "/central/hosts", &[("after", after.to_string())]).await {
+        let me = central.leases.id().map(|id| id.to_string()).unwrap_or_default();
+        match central.peers.client.get::<Relays>(&url, "/central/hosts", &[("after", after.to_string()), ("central", me)]).await {
             Ok(relays) => {
                 central.peers.heard(&id, Ok(relays.in_touch));
                 after = relays.through;
+                central.fleet.requests_of(&id, &relays.requests, wall());
                 take(&central, &id, &relays).await;
                 if relays.hosts.len() >= MANY {
                     continue;

@@ -1,7 +1,8 @@
 //! What a State Database starts with, and documents in and out of it as one file.
 //!
 //! The file is `{"structures": [..], "limits": [..], "rules": [..], "services": [..], "users": [..]}`, any of them missing: whole
-//! documents without `_id` and `_rev`. Events and requests are records of what was, and are not in it.
+//! documents without `_id` and `_rev`. It may have `requests` too, each with an `_id`, which are taken up as any that somebody leaves; events and requests
+//! are records of what was, and no export has them.
 
 mod file;
 mod migrate;

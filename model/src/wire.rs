@@ -19,6 +19,7 @@ use crate::documents::rule::Rule;
 use crate::documents::service::Service;
 use crate::documents::structure::Container;
 use crate::limit::Limit;
+use crate::policy::request::Field;
 use crate::policy::thresholds::BoundaryType;
 use crate::resource::Resource;
 
@@ -46,6 +47,9 @@ pub struct Report {
     /// What became of [`Orders::sets`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<SetDone>,
+    /// What became of [`Orders::requests`]: in every report, for as long as the orders have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestDone>,
 }
 
 /// The host's side of a report.
@@ -285,6 +289,9 @@ pub struct Orders {
     /// [`Report::sets`] has their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<SetLimit>,
+    /// Requests that are not the agent's own, for its Scaler to carry out under all of its rules: each once, however often it is repeated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Asked>,
 }
 
 /// The most of one resource that a host may give out, in the resource's unit.
@@ -313,6 +320,54 @@ pub struct SetDone {
     /// Why it could not be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// A request from outside the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// No other request in the fleet has it, ever.
+    pub id: String,
+    /// The container's name.
+    pub structure: String,
+    /// Which resource.
+    pub resource: Resource,
+    /// What is to change.
+    #[serde(default)]
+    pub field: Field,
+    /// By how much, in the resource's unit; negative downwards.
+    pub amount: f64,
+    /// Goes before requests of lower priority.
+    #[serde(default)]
+    pub priority: f64,
+    /// The structure whose request is carried out with this one, both whole or neither. Its request is among the same orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<String>,
+    /// How old it was when the orders were given, in s. What the orders' revision is of has 0.
+    #[serde(default)]
+    pub age: f64,
+}
+
+/// What became of an [`Asked`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestDone {
+    /// Its id.
+    pub id: String,
+    /// The limit before and after. None: nothing was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<(Limit, Limit)>,
+    /// The structure's `max` from now on, where that was asked for and is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// Why it was not carried out, or not whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl RequestDone {
+    /// Nothing was changed, for this reason.
+    pub fn refused(id: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { id: id.into(), limits: None, max: None, reason: Some(reason.into()) }
+    }
 }
 
 #[cfg(test)]

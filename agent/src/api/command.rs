@@ -1,7 +1,9 @@
 //! What the API asks of the control loop, which owns all limits.
 
 use headroom_model::limit::Limit;
+use headroom_model::policy::request::Request;
 use headroom_model::resource::Resource;
+use headroom_model::wire::RequestDone;
 use tokio::sync::oneshot;
 
 /// One thing that a PUT changes. Amounts are in the resource's unit, and checked against the host.
@@ -98,6 +100,15 @@ pub enum WriteError {
     },
 }
 
+/// A request from outside the host on its way to the control loop, whose Scaler carries it out under all of its rules.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What is wanted.
+    pub request: Request,
+    /// Where what became of it goes. Nobody may be waiting any more.
+    pub reply: oneshot::Sender<RequestDone>,
+}
+
 /// The control loop takes no commands now: its queue is full, or it is ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the agent is busy or ending; nothing was changed, try again")]
@@ -107,6 +118,9 @@ pub struct Busy;
 pub trait ControlHandle: Send + Sync {
     /// Hands over a write. Never waits.
     fn submit(&self, write: ContainerWrite) -> Result<(), Busy>;
+
+    /// Hands over requests that are to be planned together. Never waits.
+    fn request(&self, wanted: Vec<Wanted>) -> Result<(), Busy>;
 
     /// Asks for one container to be read again, so that the snapshot has what stands now. What comes back is ready when that is
     /// done, or fails when the loop has ended; it may be waited for, or not.

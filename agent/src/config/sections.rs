@@ -80,6 +80,7 @@ pub(super) fn guardian(section: Section<'_>) -> Guardian {
         window: windows(&section),
         event_timeout: section.maybe("event_timeout", duration(10 * MS..=24 * HOUR)),
         guardable: section.list("guardable", vec![Resource::Cpu], resource),
+        at_central: false,
         rejudge: section.or("rejudge", profile == Profile::Responsive, boolean),
         cooldown: section.or("cooldown", cooldown, duration(Duration::ZERO..=HOUR)),
         rules: section.maybe("rules", path),

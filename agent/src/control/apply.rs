@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headroom_model::limit::Limit;
 use headroom_model::policy::request::{Direction, Request};
-use headroom_model::policy::scaler::plan::{self, Grant, Outcome};
+use headroom_model::policy::scaler::plan::{self, Grant, Outcome, Refusal};
 use headroom_model::resource::Resource;
 
 use super::entry::Entry;
@@ -136,6 +136,9 @@ impl State {
                     }),
                 }
             }
+            Resource::DiskRead | Resource::DiskWrite => {
+                entry.disk_change(resource, to).map(|change| vec![change]).ok_or_else(|| "it has used no disk".to_owned())
+            }
             other => Err(format!("{other} limits are read and reported, not moved, in this version")),
         }
     }
@@ -164,6 +167,7 @@ impl State {
                 self.landed(id, Some(resource), finished_ns);
                 match result {
                     Ok(()) => {
+                        self.succeeded(id, resource);
                         self.stands(id, resource, Limit::At(to));
                         self.ledger.account(&grant, to);
                         self.set_limit(id, resource, Limit::At(to));
@@ -172,7 +176,7 @@ impl State {
                     Err(e) => {
                         self.ledger.set_limit(&grant.request.structure, resource, grant.from);
                         self.keep_cores(id, grant.from);
-                        self.back_off(id);
+                        self.back_off(id, resource);
                         self.tell(&grant.request, grant.from, grant.from, "failed", Some(e.to_string()));
                     }
                 }
@@ -181,9 +185,12 @@ impl State {
                 self.landed(id, Some(resource), finished_ns);
                 let is_unpinned = action == UNPIN && result.is_ok();
                 let (stands, outcome, detail) = match result {
-                    Ok(()) => (to, "applied", None),
+                    Ok(()) => {
+                        self.succeeded(id, resource);
+                        (to, "applied", None)
+                    }
                     Err(e) => {
-                        self.back_off(id);
+                        self.back_off(id, resource);
                         (from, "failed", Some(e.to_string()))
                     }
                 };
@@ -199,6 +206,7 @@ impl State {
                 self.written(id, *write, from, result);
             }
         }
+        self.carry_out_asked();
     }
 
     /// A job is back: the resource may be judged again, and readings that began before it are stale.
@@ -211,9 +219,15 @@ impl State {
         entry.written_ns = finished_ns;
     }
 
-    fn back_off(&mut self, id: u64) {
+    fn back_off(&mut self, id: u64, resource: Resource) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.retry.failed(Self::now(), RETRY);
+            entry.retry[resource].failed(Self::now(), RETRY);
+        }
+    }
+
+    fn succeeded(&mut self, id: u64, resource: Resource) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.retry[resource].succeeded();
         }
     }
 
@@ -257,7 +271,7 @@ impl State {
                     }
                 }
             }
-            _ => {}
+            _ => entry.set_disk_limit(resource, limit),
         }
     }
 
@@ -277,15 +291,28 @@ impl State {
             Outcome::Starved { wanted } => {
                 ("starved", format!("{wanted} {} wanted, the host has nothing free", grant.request.resource.unit()))
             }
+            // The ledger has no account of what was never guarded.
+            Outcome::Refused(Refusal::UnknownStructure) if self.id_of(&grant.request.structure).is_some() => {
+                ("refused", Refusal::NotGuarded.to_string())
+            }
             Outcome::Refused(why) => ("refused", why.to_string()),
             // The limit is where the request would take it.
-            _ => return,
+            _ => {
+                let there = "the limit is where it would be taken".to_owned();
+                self.answer(&grant.request, (grant.from, grant.from), "unchanged", Some(there));
+                return;
+            }
         };
         self.tell(&grant.request, grant.from, grant.from, outcome, Some(detail));
     }
 
     pub(super) fn tell(&mut self, request: &Request, from: Limit, to: Limit, outcome: &'static str, detail: Option<String>) {
-        let why = request.why.clone().map_or(Because::Said("requested".into()), Because::Rule);
+        let why = match (&request.why, &request.asked) {
+            (Some(why), _) => Because::Rule(why.clone()),
+            (None, Some(id)) => Because::Said(format!("request {id}").into()),
+            (None, None) => Because::Said("requested".into()),
+        };
+        self.answer(request, (from, to), outcome, detail.clone());
         self.record(&request.structure, request.resource, request.action(), why, (from, to), outcome, detail);
     }
 

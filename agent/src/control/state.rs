@@ -15,10 +15,12 @@ use headroom_model::resource::{PerResource, Resource};
 
 use super::Command;
 use super::apply::Pending;
+use super::asked::Outside;
 use super::claim::Waiting;
 use super::entry::{Entry, Phase};
 use super::journal::Journal;
 use super::latency::Latencies;
+use super::pace::Pace;
 use super::publish::Publisher;
 use super::settings::{Own, Settings};
 use super::window::Window;
@@ -101,6 +103,8 @@ pub(super) struct State {
     pub(super) pending: HashMap<u64, Pending>,
     pub(super) next_ticket: u64,
     pub(super) waiting: Waiting,
+    /// Requests that are not the Guardian's.
+    pub(super) outside: Outside,
     /// Whose quotas are read back next, and whose count is audited.
     pub(super) turn: u64,
     pub(super) audit_turn: u64,
@@ -151,6 +155,7 @@ impl State {
             pending: HashMap::new(),
             next_ticket: 0,
             waiting: Waiting::default(),
+            outside: Outside::default(),
             turn: 0,
             audit_turn: 0,
             audited: Audited::default(),
@@ -176,7 +181,7 @@ impl State {
         };
         state.set_host_max();
         state.set_cores();
-        state.meter.ask(Ask::Tick(state.meter_tick()));
+        state.meter.ask(Ask::Tick(state.pace().tick()));
         state.publish();
         state
     }
@@ -185,9 +190,8 @@ impl State {
         self.config.guardian.window[Resource::Cpu]
     }
 
-    /// The meter keeps the pace of the shortest of the windows that it feeds.
-    fn meter_tick(&self) -> Duration {
-        self.config.guardian.window[Resource::Mem].min(Duration::from_secs(1))
+    pub(super) fn pace(&self) -> Pace<'_> {
+        Pace::new(&self.config.guardian.window)
     }
 
     /// What the host may give out: as configured, else what the machine has.
@@ -235,6 +239,7 @@ impl State {
                 self.applied(ticket, result, finished_ns, took_ns);
             }
             Command::Write(write) => self.write(write),
+            Command::Requests(wanted) => self.asked(wanted),
             Command::Look { name, done } => {
                 self.look(&name);
                 self.publish_if_due();
@@ -262,7 +267,7 @@ impl State {
         match self.source.track(&entry.cgroup) {
             Ok(slot) => {
                 entry.slot = Some(slot);
-                entry.opened_ns = self.source.used_ns(slot);
+                entry.opened = self.source.used_ns(slot).map(|used_ns| self.window.opening(used_ns));
                 self.by_slot.insert(slot, id);
             }
             Err(e) => {
@@ -333,7 +338,7 @@ impl State {
         self.window.set_length(self.config.guardian.window[Resource::Cpu]);
         self.set_host_max();
         self.set_cores();
-        self.meter.ask(Ask::Tick(self.meter_tick()));
+        self.meter.ask(Ask::Tick(self.pace().tick()));
         let ids: Vec<u64> = self.entries.keys().copied().collect();
         for id in ids {
             self.decide_guard(id);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headroom_model::wire::Orders;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -26,14 +27,26 @@ pub(super) struct Reloads<'a> {
     /// Central's orders, which are laid over them.
     pub(super) received: Received,
     pub(super) teller: Teller,
+    /// The documents of the orders in force.
+    pub(super) laid: Option<Orders>,
 }
 
 impl Reloads<'_> {
+    /// Newer orders are here. Those whose documents are the same change nothing in how this host decides.
+    fn ordered(&mut self, handle: &Handle) {
+        if self.received.documents() == self.laid {
+            self.teller.still_in_force();
+        } else {
+            self.put_in_force(handle);
+        }
+    }
+
     /// Puts what is known now in force.
-    fn put_in_force(&self, handle: &Handle) {
+    fn put_in_force(&mut self, handle: &Handle) {
         let (settings, problems) = self.received.lay_over(&self.own);
         handle.send(Command::Reload(Box::new(settings)));
         self.teller.in_force(&self.own, problems);
+        self.laid = self.received.documents();
     }
 }
 
@@ -81,7 +94,7 @@ pub(super) async fn until_told(
                 }
                 notify(&[NotifyState::Ready]);
             }
-            () = reloads.received.changed() => reloads.put_in_force(handle),
+            () = reloads.received.changed() => reloads.ordered(handle),
             _ = look.tick() => {
                 let now = hotplug.and_then(|h| h.online().ok());
                 if now != online && let Some(cpus) = &now {

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headroom_model::wire::Orders;
@@ -12,7 +11,7 @@ use tokio::sync::watch;
 
 use super::client::{Client, Failure};
 use super::identity::Identity;
-use super::{Patience, Shared, sets};
+use super::{Patience, Shared, requests, sets};
 use crate::api::command::ControlHandle;
 
 /// How long central may take to answer that there is nothing new.
@@ -25,8 +24,8 @@ const FILE: &str = "orders.json";
 pub(super) fn kept(state_dir: &Path) -> Option<Orders> {
     let path = state_dir.join(FILE);
     let text = fs::read(&path).ok()?;
-    // Limits that were to be set then were set, or are asked for again.
-    let read = serde_json::from_slice(&text).map(|orders: Orders| Orders { sets: Vec::new(), ..orders });
+    // What was to be done then was done, or is asked for again.
+    let read = serde_json::from_slice(&text).map(|orders: Orders| Orders { sets: Vec::new(), requests: Vec::new(), ..orders });
     read.inspect_err(|e| tracing::warn!("{}: not understood, not used: {e}", path.display())).ok()
 }
 
@@ -48,7 +47,8 @@ pub(super) async fn ask(
     let mut after = orders.borrow().as_ref().map(|orders| orders.revision.clone()).unwrap_or_default();
     let mut patience = Patience::new(client);
     let mut is_away = false;
-    let mut sets = sets::Setting::new(control, shared.clone());
+    let mut sets = sets::Setting::new(Arc::clone(&control), shared.clone());
+    let requests = requests::Requests::new(control, shared.clone(), orders.subscribe());
     loop {
         match client.orders(identity.host(), identity.instance(), &after, WAIT).await {
             Ok(news) => {
@@ -64,8 +64,9 @@ pub(super) async fn ask(
                             tracing::warn!("central's orders are not kept for a restart: {e}");
                         }
                         sets.carry_out(&new.sets);
-                        shared.wants_counted.store(new.wants_counted, Ordering::Relaxed);
-                        orders.send_replace(Some(Arc::new(new)));
+                        let new = Arc::new(new);
+                        orders.send_replace(Some(Arc::clone(&new)));
+                        requests.carry_out(&new.requests);
                     }
                     Err(e) => {
                         tracing::error!("central's orders are not understood, the last ones stay in force: {e}");

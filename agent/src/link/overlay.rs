@@ -58,9 +58,7 @@ fn set_service(config: &mut Config, document: &Document) -> Result<(), String> {
             guardian.guardable = settings.guardable;
             guardian.rejudge = settings.rejudge;
             guardian.cooldown = seconds(settings.cooldown.min(3600.0));
-            if settings.guards == Guards::Applications {
-                return Err("guardian.STRUCTURE_GUARDED is application: groups are not judged in this version, and containers are not either".into());
-            }
+            guardian.at_central = settings.active && settings.guards == Guards::Applications;
         }
         Some(Service::Scaler) => {
             let settings = Scaler::read(&document.config).map_err(stays)?;

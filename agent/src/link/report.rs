@@ -5,7 +5,8 @@ use std::sync::Arc;
 use headroom_model::documents::by_resource::ByResource;
 use headroom_model::resource::{PerResource, Resource};
 use headroom_model::wire::{
-    ContainerReport, Decision, GuardState, HostReport, HostResource, Report, ResourceReport, Seed, SeedResource, SetDone,
+    ContainerReport, Decision, GuardState, HostReport, HostResource, Report, RequestDone, ResourceReport, Seed, SeedResource,
+    SetDone,
 };
 
 use super::Parts;
@@ -22,6 +23,7 @@ pub(super) struct Moment<'a> {
     pub(super) own: &'a Settings,
     pub(super) decisions: &'a [Arc<status::Decision>],
     pub(super) sets: Vec<SetDone>,
+    pub(super) requests: Vec<RequestDone>,
     pub(super) revision: Option<String>,
     pub(super) problems: Vec<String>,
     pub(super) dropped: u64,
@@ -30,7 +32,7 @@ pub(super) struct Moment<'a> {
 }
 
 pub(super) fn report(identity: &Identity, parts: &Parts, moment: Moment<'_>) -> Report {
-    let Moment { snapshot, own, decisions, sets, revision, problems, dropped, sequence, wants_counted } = moment;
+    let Moment { snapshot, own, decisions, sets, requests, revision, problems, dropped, sequence, wants_counted } = moment;
     let host = host(&snapshot.host, own.config.guardian.profile);
     Report {
         host: identity.host().to_owned(),
@@ -47,6 +49,7 @@ pub(super) fn report(identity: &Identity, parts: &Parts, moment: Moment<'_>) -> 
             .collect(),
         decisions: decisions.iter().map(|d| decision(d)).collect(),
         sets,
+        requests,
     }
 }
 

@@ -78,10 +78,16 @@ impl Page {
             host.online_cpus.len(),
             host.cgroup_mode,
             host.source,
-            switch(host.guardian_active),
+            if host.judged_at_central { "at central" } else { switch(host.guardian_active) },
             switch(host.scaler_active)
         );
         self.aside(Tone::Quiet, &about);
+        if host.judged_at_central {
+            self.aside(
+                Tone::Caution,
+                "applications are judged at central, not containers here; while it does not answer, limits stay as they are",
+            );
+        }
         if let Some(reason) = &host.source_reason {
             self.aside(Tone::Caution, &format!("not by eBPF: {reason}"));
         }

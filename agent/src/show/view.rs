@@ -28,6 +28,8 @@ pub(super) struct Host {
     pub(super) source: String,
     pub(super) source_reason: Option<String>,
     pub(super) guardian_active: bool,
+    #[serde(default)]
+    pub(super) judged_at_central: bool,
     pub(super) scaler_active: bool,
 }
 

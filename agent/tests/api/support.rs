@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
-use headroom_agent::api::command::{Busy, Change, ContainerWrite, ControlHandle, WriteError};
+use headroom_agent::api::command::{Busy, Change, ContainerWrite, ControlHandle, Wanted, WriteError};
 use headroom_agent::api::{ApiState, DecisionLog, Doors, Listeners};
 use headroom_agent::cgroup::{CgroupPath, Mode, Throttling};
 use headroom_agent::config::{Api, Config};
@@ -45,6 +45,7 @@ pub(crate) fn host() -> HostStatus {
         source: SourceKind::Ebpf,
         source_reason: None,
         guardian_active: true,
+        judged_at_central: false,
         scaler_active: true,
         core_usage_mapping: None,
     }
@@ -202,6 +203,11 @@ impl ControlHandle for Control {
             Script::Die => drop(write.reply),
         }
         Ok(())
+    }
+
+    fn request(&self, _wanted: Vec<Wanted>) -> Result<(), Busy> {
+        // The API makes none.
+        Err(Busy)
     }
 
     fn look(&self, _name: &str) -> oneshot::Receiver<()> {

@@ -149,6 +149,7 @@ mod tests {
             containers: vec![container],
             decisions: Vec::new(),
             sets: Vec::new(),
+            requests: Vec::new(),
         }
     }
 

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use crate::access::Caller;
 use crate::answer::{Answer, json};
-use crate::central::Central;
+use crate::central::{Central, wall};
 use crate::documents::{Changed, Documents};
 use crate::store::{Body, Database};
 
@@ -35,7 +35,15 @@ const LONGEST_WAIT: f64 = 60.0;
 
 /// The rules and settings, which are the same for all hosts.
 #[derive(Debug)]
-pub struct Common(ArcSwap<(Vec<Rule>, Vec<Service>)>);
+pub struct Common(ArcSwap<Shared>);
+
+#[derive(Debug, PartialEq)]
+struct Shared {
+    rules: Vec<Rule>,
+    services: Vec<Service>,
+    /// Whether groups are judged, here, and not each container by its agent.
+    judges_groups: bool,
+}
 
 impl Common {
     /// As the documents are now.
@@ -43,7 +51,17 @@ impl Common {
         Self(ArcSwap::from_pointee(Self::read(documents)))
     }
 
-    fn read(documents: &Documents) -> (Vec<Rule>, Vec<Service>) {
+    /// Whether groups are judged, and not each container by its agent.
+    pub fn judges_groups(&self) -> bool {
+        self.0.load().judges_groups
+    }
+
+    /// All rules.
+    pub fn rules(&self) -> Vec<Rule> {
+        self.0.load().rules.clone()
+    }
+
+    fn read(documents: &Documents) -> Shared {
         let rules = documents.all_in_force(Database::Rules).into_iter().filter_map(understood).collect();
         let services = [settings::Service::Guardian, settings::Service::Scaler];
         let of = |service: settings::Service| documents.in_force(Database::Services, service.name()).and_then(understood);
@@ -52,7 +70,10 @@ impl Common {
             service.heartbeat = None;
             service.heartbeat_human = Value::Null;
         }
-        (rules, services)
+        let guardian = services.iter().find(|service| service.name == settings::Service::Guardian.name());
+        let guardian = guardian.and_then(|document| settings::Guardian::read(&document.config).ok());
+        let judges_groups = guardian.is_some_and(|guardian| guardian.guards == settings::Guards::Applications);
+        Shared { rules, services, judges_groups }
     }
 
     /// Reads them again; whether something changed.
@@ -75,19 +96,23 @@ fn understood<T: DeserializeOwned>(body: Body) -> Option<T> {
 pub fn build(central: &Central, host: &str) -> Orders {
     let (documents, fleet) = (&central.documents, &central.fleet);
     let common = central.common.0.load();
-    let mut orders = Orders { rules: common.0.clone(), services: common.1.clone(), ..Orders::default() };
+    let mut orders = Orders { rules: common.rules.clone(), services: common.services.clone(), ..Orders::default() };
     let names = fleet.host(host).map(|host| host.containers).unwrap_or_default();
     for name in names.iter().filter(|name| fleet.owner(name).is_some_and(|owner| *owner == *host)) {
         let Some(body) = documents.in_force(Database::Structures, name) else { continue };
         if body.get("subtype").is_some_and(|subtype| subtype != "container") || body.get("host").is_some_and(|of| of != host) {
             continue;
         }
-        let Some(container) = container(body) else { continue };
+        let Some(mut container) = container(body) else { continue };
+        if common.judges_groups {
+            central.guardian.bound(central, &mut container);
+        }
         orders.structures.push(container);
         orders.limits.extend(documents.in_force(Database::Limits, name).and_then(limits));
     }
     orders.host_max = host_max(documents, host);
     orders.sets = fleet.sets(host);
+    orders.requests = fleet.requests(host);
     orders.wants_counted = central.raw_feed.is_some();
     orders.revision = revision(&orders);
     orders
@@ -174,8 +199,11 @@ fn newer(central: &Central, asked: &Asked) -> Option<Response> {
     if !asked.after.is_empty() && central.fleet.host(&asked.host).is_none() {
         return None;
     }
-    let orders = build(central, &asked.host);
-    (orders.revision != asked.after).then(|| json(StatusCode::OK, &orders))
+    let mut orders = build(central, &asked.host);
+    (orders.revision != asked.after).then(|| {
+        central.fleet.give_requests(&mut orders.requests, wall());
+        json(StatusCode::OK, &orders)
+    })
 }
 
 /// What orders took of documents when these changed last. Most changes are of what agents own in them, which is no news to any host:

@@ -62,6 +62,7 @@ pub(super) async fn take(
             feed.take(&report, at);
         }
         central.audit.decided(&report.host, at - report.at, &report.decisions);
+        central.history.add(&report.host, at - report.at, &report.decisions);
         if !appeared.is_empty() {
             let registered = register::containers(&central, &report, &appeared).await;
             // The next report has them as new again.

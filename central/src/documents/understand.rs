@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::name::key_of;
+use crate::requests;
 use crate::store::{Body, Database};
 
 /// A document that cannot be understood.
@@ -47,6 +48,8 @@ pub(crate) fn problem(database: Database, id: &str, body: &Body) -> Option<Strin
         Database::Services => fails::<Service>(body).or_else(|| senseless(body)),
         Database::Users | Database::Centrals => None,
         Database::Events => fails::<Event>(body),
+        // Why one was refused stands in it.
+        Database::Requests if requests::is_settled(body) => None,
         Database::Requests => fails::<Request>(body),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use headroom_model::documents::by_resource::ByResource;
 use headroom_model::resource::{PerResource, Resource};
-use headroom_model::wire::{ContainerReport, GuardState, HostReport, Report, ResourceReport};
+use headroom_model::wire::{ContainerReport, GuardState, HostReport, Report, RequestDone, ResourceReport};
 use tokio::sync::watch;
 
 use super::Live;
@@ -25,6 +25,8 @@ pub(super) struct Host {
     pub(super) version: Arc<str>,
     pub(super) status: Arc<HostReport>,
     pub(super) containers: BTreeMap<Arc<str>, Container>,
+    /// What it last said of requests.
+    requests: Vec<RequestDone>,
     touched: watch::Sender<u64>,
     /// The central that it reports to, if that is not this one.
     pub(super) via: Option<Arc<str>>,
@@ -57,6 +59,7 @@ impl Default for Host {
             version: "".into(),
             status: Arc::default(),
             containers: BTreeMap::new(),
+            requests: Vec::new(),
             touched: watch::Sender::new(0),
             via: None,
             relay: 0,
@@ -103,6 +106,7 @@ impl Host {
         self.heard_at = wall;
         self.skew = skew;
         self.last = (report.started_at, report.sequence);
+        self.requests.clone_from(&report.requests);
         keep(&mut self.instance, &report.instance);
         keep(&mut self.version, &report.version);
         if report.at < self.newest && !is_other {
@@ -139,6 +143,7 @@ impl Host {
             containers: containers.collect(),
             decisions: Vec::new(),
             sets: Vec::new(),
+            requests: self.requests.clone(),
         }
     }
 

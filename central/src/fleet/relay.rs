@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headroom_model::wire::Report;
+use headroom_model::wire::{Asked, Report};
 use serde::{Deserialize, Serialize};
 
 use super::Fleet;
@@ -20,6 +20,9 @@ pub struct Relays {
     pub in_touch: bool,
     /// Hosts that reported since.
     pub hosts: Vec<Relayed>,
+    /// What it asks of agents that report to the one it tells, by host: all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<(Arc<str>, Asked)>,
 }
 
 /// A host, as it last reported.
@@ -57,9 +60,15 @@ impl Fleet {
         (through, news.iter().filter_map(|(_, name)| relayed(name)).collect())
     }
 
+    /// What is asked here of agents that report to this central.
+    pub fn requests_for(&self, central: &str, now: f64) -> Vec<(Arc<str>, Asked)> {
+        self.requests.told(|host| self.via(host).is_some_and(|via| *via == *central), now)
+    }
+
     /// Takes in what another central was reported. False if more is known here.
     pub fn relay(&self, central: &Arc<str>, relayed: &Relayed, wall: f64) -> bool {
         let Relayed { report, skew, heard_ago, .. } = relayed;
+        self.requests.done(&report.host, &report.requests);
         let now = Instant::now();
         let heard = Duration::try_from_secs_f64(*heard_ago).ok().and_then(|ago| now.checked_sub(ago)).unwrap_or(now);
         let mut inner = self.inner.write();

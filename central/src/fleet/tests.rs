@@ -42,6 +42,7 @@ fn report(host: &str, instance: &str, sequence: u64, at: f64, names: &[&str]) ->
         containers: names.iter().map(|name| container(name, at)).collect(),
         decisions: Vec::new(),
         sets: Vec::new(),
+        requests: Vec::new(),
     }
 }
 
@@ -168,4 +169,46 @@ fn a_name_that_a_host_elsewhere_has_is_not_given_twice() {
     let (_, told) = there.relays(through, 12.0);
     here.relay(&"there".into(), &told[0], 12.0);
     assert_eq!(appeared(here.receive(&report("h1", "b", 2, 13.0, &["c"]), 13.0, 13.0)), ["c"]);
+}
+
+#[test]
+fn what_is_asked_of_a_host_elsewhere_goes_there_and_its_answer_comes_back() {
+    let [here, there] = [Fleet::new(Duration::from_secs(15)), Fleet::new(Duration::from_secs(15))];
+    let (me, other): (Arc<str>, Arc<str>) = ("here".into(), "there".into());
+    there.receive(&report("h", "a", 1, 10.0, &["c"]), 10.0, 10.0).unwrap();
+    let (through, told) = there.relays(0, 10.0);
+    here.relay(&other, &told[0], 5000.0);
+
+    let (answers, mut answered) = tokio::sync::mpsc::unbounded_channel();
+    let asked = Asked {
+        id: "r@1".into(),
+        structure: "c".into(),
+        resource: Resource::Cpu,
+        field: headroom_model::policy::request::Field::Current,
+        amount: 25.0,
+        priority: 0.0,
+        pair: None,
+        age: 0.0,
+    };
+    here.request(&"h".into(), vec![(asked.clone(), 5000.0)], &answers);
+    assert_eq!(here.requests_for("another", 5001.0), []);
+    let for_there = here.requests_for("there", 5002.0);
+    assert_eq!(for_there, [("h".into(), Asked { age: 2.0, ..asked.clone() })]);
+    assert!(!here.take_request_back("r@1"), "its agent may have it by now");
+
+    // The clocks differ; how old it is does not. Told again, it is the same one.
+    there.requests_of(&me, &for_there, 20.0);
+    there.requests_of(&me, &for_there, 21.0);
+    let mut given = there.requests("h");
+    there.give_requests(&mut given, 25.0);
+    assert_eq!(given, [Asked { age: 7.0, ..asked }]);
+
+    let done = RequestDone::refused("r@1", "no room");
+    there.receive(&Report { requests: vec![done.clone()], ..report("h", "a", 2, 12.0, &["c"]) }, 12.0, 12.0).unwrap();
+    let (_, told) = there.relays(through, 12.0);
+    here.relay(&other, &told[0], 5003.0);
+    assert_eq!(answered.try_recv().unwrap(), done);
+    here.forget_request("r@1");
+    there.requests_of(&me, &here.requests_for("there", 5004.0), 26.0);
+    assert_eq!(there.requests("h"), []);
 }

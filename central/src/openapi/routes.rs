@@ -94,6 +94,14 @@ pub(super) const ALL: &[Route] = &[
     delete("/user/clusters/{user}/{app}", "Take it away"),
     put("/user/{name}/resources/{resource}/{parameter}", "Set max or min", r#"{"value": 800}"#),
     put("/user/{name}/energy/max", "The same for the energy's max", r#"{"value": 100}"#),
+    get("/request", "Requests that wait, those that were refused with the reason, and what agents asked for of late", Documents),
+    get("/request/{id}", "One request; 404 once it was carried out", Document),
+    put(
+        "/request/{id}",
+        "Have a limit (or, with the field max, a structure's max) changed by its host's Scaler, under all of its rules",
+        r#"{"structure": "cont0", "resource": "cpu", "amount": 75, "field": "current", "priority": 0}"#,
+    ),
+    delete("/request/{id}", "Take a request back, or forget one that was refused"),
     Route { tag: "fleet", ..get("/fleet", "Every host with how it is, and what is wrong", Document) },
     Route {
         tag: "fleet",

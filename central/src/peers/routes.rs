@@ -31,13 +31,17 @@ pub fn router() -> Router<Central> {
 struct After {
     #[serde(default)]
     after: u64,
+    /// The central that asks.
+    #[serde(default)]
+    central: String,
 }
 
-/// Hosts that reported here after the report of a number.
+/// Hosts that reported here after the report of a number, and what is asked of the asker's.
 async fn hosts(State(central): State<Central>, after: Result<Query<After>, QueryRejection>) -> Result<Response, Answer> {
-    let Query(After { after }) = after.map_err(|e| Answer::bad(e.body_text()))?;
+    let Query(After { after, central: asker }) = after.map_err(|e| Answer::bad(e.body_text()))?;
     let (through, hosts) = central.fleet.relays(after, wall());
-    Ok(json(StatusCode::OK, &Relays { through, in_touch: central.leases.is_in_touch(), hosts }))
+    let requests = central.fleet.requests_for(&asker, wall());
+    Ok(json(StatusCode::OK, &Relays { through, in_touch: central.leases.is_in_touch(), hosts, requests }))
 }
 
 /// Limits that an agent which asks here is to set at once.

@@ -96,6 +96,16 @@ impl Groups {
         Owners { application, user }
     }
 
+    /// The containers of each application.
+    pub fn applications(&self) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+        self.0.read().applications.iter().map(|(name, members)| (Arc::clone(name), members.names.clone())).collect()
+    }
+
+    /// The containers of one application.
+    pub fn members(&self, application: &str) -> Vec<Arc<str>> {
+        self.0.read().applications.get(application).map(|members| members.names.clone()).unwrap_or_default()
+    }
+
     /// An application's totals of the last window.
     pub fn application(&self, name: &str) -> Option<Arc<Totals>> {
         self.0.read().applications.get(name).map(|members| Arc::clone(&members.totals))

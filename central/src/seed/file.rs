@@ -10,6 +10,9 @@ use crate::store::{Body, Database, Document, StateStore, StoreError, Write, Writ
 /// The databases of a file, in its order.
 const DATABASES: [Database; 5] = [Database::Structures, Database::Limits, Database::Rules, Database::Services, Database::Users];
 
+/// What a file may have besides: requests, which are in no export.
+const INBOX: Database = Database::Requests;
+
 /// Documents of a page.
 const PAGE: usize = 1000;
 
@@ -55,7 +58,7 @@ type Named = (Database, String, Body);
 /// Returns those that others were faster with.
 async fn write(store: &dyn StateStore, documents: Vec<Named>) -> Result<Vec<Named>, StoreError> {
     let mut known = BTreeMap::new();
-    for database in DATABASES {
+    for database in DATABASES.into_iter().chain([INBOX]) {
         known.insert(database, by_name(store, database).await?);
     }
     let is_new = |(database, name, body): &Named| known.get(database).and_then(|of| of.get(name)).is_none_or(|d| d.body != *body);
@@ -79,11 +82,11 @@ async fn write(store: &dyn StateStore, documents: Vec<Named>) -> Result<Vec<Name
 
 /// What a file holds; says what is wrong with it.
 fn documents(file: &Value) -> Result<Vec<Named>, String> {
-    let expected = || DATABASES.map(Database::name).join(", ");
+    let expected = || DATABASES.iter().chain([&INBOX]).map(|database| database.name()).collect::<Vec<_>>().join(", ");
     let file = file.as_object().ok_or_else(|| format!("expected an object with {}", expected()))?;
     let mut documents = Vec::new();
     for (key, list) in file {
-        let database = DATABASES.into_iter().find(|database| database.name() == key);
+        let database = DATABASES.into_iter().chain([INBOX]).find(|database| database.name() == key);
         let database = database.ok_or_else(|| format!("{key:?} is no database of a file; expected {}", expected()))?;
         let list = list.as_array().ok_or_else(|| format!("{key} is no list; expected one of documents"))?;
         let mut names = BTreeSet::new();
@@ -100,8 +103,13 @@ fn documents(file: &Value) -> Result<Vec<Named>, String> {
 
 fn named(database: Database, document: &Value) -> Result<(String, Body), String> {
     let mut body = document.as_object().ok_or("expected a document, which is an object")?.clone();
+    // Requests have no names of their own.
+    let id = body.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if database == INBOX && id.is_empty() {
+        return Err("it has no _id, which tells it from other requests".to_owned());
+    }
     body.retain(|key, _| !is_the_stores(key));
-    let name = key_of(database, "", &body)?;
+    let name = key_of(database, &id, &body)?;
     Ok((name, body))
 }
 

@@ -175,6 +175,7 @@ impl Agent {
             containers: containers.iter().map(container).collect(),
             decisions: Vec::new(),
             sets: Vec::new(),
+            requests: Vec::new(),
         }
     }
 }

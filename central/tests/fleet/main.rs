@@ -7,11 +7,13 @@ mod bed;
 mod centrals;
 mod claims;
 mod cutoff;
+mod groups;
 mod net;
 mod process;
 #[path = "../couchdb/proxy.rs"]
 #[allow(dead_code, reason = "of the tests with CouchDB")]
 mod proxy;
+mod requests;
 #[path = "../couchdb/server.rs"]
 #[allow(dead_code, reason = "of the tests with CouchDB")]
 mod server;

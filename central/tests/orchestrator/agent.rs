@@ -40,6 +40,11 @@ struct State {
     containers: BTreeMap<String, Container>,
     /// Limits that were set: structure, resource, limit.
     set: Vec<(String, String, Value)>,
+    /// Requests that were carried out.
+    requests: Vec<Value>,
+    /// Which requests are refused, and why; whether those that come are left unanswered.
+    refuses: Option<&'static str>,
+    is_mute: bool,
     /// Which resource's limit cannot be set, and why.
     fails: Option<(&'static str, &'static str)>,
 }
@@ -58,10 +63,20 @@ impl Agent {
             "cpu": {"max": 400, "free": free.0}, "mem": {"max": 16384, "free": free.1}},
             "core_usage_mapping": {"0": {"free": 100}}, "api": "127.0.0.1:8000"});
         let containers = containers.iter().map(|(name, container)| ((*name).to_owned(), container.clone())).collect();
-        let state = State { host: host.into(), sequence: 0, status, containers, set: Vec::new(), fails: None };
+        let state = State {
+            host: host.into(),
+            sequence: 0,
+            status,
+            containers,
+            set: Vec::new(),
+            requests: Vec::new(),
+            refuses: None,
+            is_mute: false,
+            fails: None,
+        };
         let state = Arc::new(Mutex::new(state));
         let asker = Asker(server.address);
-        let answer = asker.report(&mut state.lock().unwrap(), &[]);
+        let answer = asker.report(&mut state.lock().unwrap(), &[], &[]);
         assert_eq!(answer.status, 200, "{answer:?}");
         let over = Arc::new(AtomicBool::new(false));
         let (shared, ending) = (Arc::clone(&state), Arc::clone(&over));
@@ -74,6 +89,21 @@ impl Agent {
         let mut set = std::mem::take(&mut self.state.lock().unwrap().set);
         set.sort_by_key(|(structure, resource, _)| (structure.clone(), resource.clone()));
         set
+    }
+
+    /// Requests that were carried out, each once, in the order in which they came.
+    pub(crate) fn requests(&self) -> Vec<Value> {
+        self.state.lock().unwrap().requests.clone()
+    }
+
+    /// From now on requests are refused.
+    pub(crate) fn refuses(&self, why: &'static str) {
+        self.state.lock().unwrap().refuses = Some(why);
+    }
+
+    /// From now on requests are carried out, and nothing is said of it; or all is said.
+    pub(crate) fn is_mute(&self, is_mute: bool) {
+        self.state.lock().unwrap().is_mute = is_mute;
     }
 
     /// From now on limits of a resource cannot be set.
@@ -122,13 +152,20 @@ impl Asker {
                 answers.push(json!({"id": set["id"], "error": error}));
                 done.push(set["id"].clone());
             }
-            if !answers.is_empty() {
-                self.report(&mut state, &answers);
+            let asked = orders["requests"].as_array().cloned().unwrap_or_default();
+            let outcomes: Vec<Value> = asked.iter().map(|request| carry_out(&mut state, request)).collect();
+            let told = if state.is_mute { &[] } else { outcomes.as_slice() };
+            if !answers.is_empty() || !told.is_empty() {
+                self.report(&mut state, &answers, told);
+            }
+            if state.is_mute && !asked.is_empty() {
+                // Asked again, as an agent that reports what the orders still have.
+                revision.clear();
             }
         }
     }
 
-    fn report(&self, state: &mut State, sets: &[Value]) -> Answer {
+    fn report(&self, state: &mut State, sets: &[Value], requests: &[Value]) -> Answer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         state.sequence += 1;
         let container = |(name, container): (&String, &Container)| {
@@ -138,11 +175,24 @@ impl Asker {
         let containers: Vec<Value> = state.containers.iter().map(container).collect();
         let report = json!({"host": state.host, "instance": format!("of-{}", state.host), "started_at": 1, "sequence": state.sequence,
             "at": now, "version": "0.1.0", "status": state.status, "containers": containers, "decisions": [],
-            "sets": sets});
+            "sets": sets, "requests": requests});
         self.send("POST", &format!("/agent/report?sent_at={now}"), &report.to_string())
     }
 
     fn send(&self, method: &str, path: &str, body: &str) -> Answer {
         crate::support::send(self.0, method, path, &[JSON], body)
     }
+}
+
+/// As an agent does: each once, the outcome again and again.
+fn carry_out(state: &mut State, request: &Value) -> Value {
+    if let Some(why) = state.refuses {
+        return json!({"id": request["id"], "reason": why});
+    }
+    if !state.requests.iter().any(|done| done["id"] == request["id"]) {
+        state.requests.push(request.clone());
+    }
+    let amount = request["amount"].as_f64().unwrap();
+    let max = (request["field"] == "max").then_some(200.0 + amount);
+    json!({"id": request["id"], "limits": [{"at": 200.0}, {"at": 200.0 + amount}], "max": max})
 }

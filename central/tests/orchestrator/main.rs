@@ -14,6 +14,7 @@ mod limits;
 mod live;
 mod members;
 mod names;
+mod requests;
 mod rules;
 mod services;
 mod structures;

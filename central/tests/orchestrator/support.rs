@@ -86,6 +86,7 @@ impl Server {
                 let mut roles = tokio::task::JoinSet::new();
                 roles.spawn(Arc::clone(&central.documents).follow());
                 roles.spawn(headroom_central::agents::orders::follow(central.clone()));
+                roles.spawn(headroom_central::requests::run(central.clone()));
                 let ending = async { drop(told.await) };
                 listener.serve(central.clone(), ending).await.unwrap();
                 drop(roles);

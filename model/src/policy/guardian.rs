@@ -294,6 +294,7 @@ impl Case<'_> {
             pair: None,
             timestamp: self.now,
             why: Some(why()),
+            asked: None,
         })
     }
 }

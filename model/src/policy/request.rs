@@ -56,6 +56,8 @@ pub struct Request {
     pub timestamp: f64,
     /// The rule that made it and the numbers it was judged by; `None` where a program or a person did.
     pub why: Option<Why>,
+    /// What it is called by who asked from outside and is told what became of it.
+    pub asked: Option<Arc<str>>,
 }
 
 impl Request {
@@ -99,7 +101,20 @@ impl Request {
             pair: document.pair_structure.as_deref().filter(|p| !p.is_empty()).map(Into::into),
             timestamp: document.timestamp.unwrap_or(now),
             why: None,
+            asked: None,
         }
+    }
+
+    /// Whether the two are the halves of one pair: they name each other, and one gives what the other gets.
+    pub fn pairs_with(&self, other: &Self) -> bool {
+        #[expect(clippy::float_cmp, reason = "the amounts of a pair are exactly opposite")]
+        let opposite = self.amount == -other.amount;
+        opposite
+            && self.resource == other.resource
+            && self.field == other.field
+            && self.structure != other.structure
+            && self.pair.as_ref() == Some(&other.structure)
+            && other.pair.as_ref() == Some(&self.structure)
     }
 }
 

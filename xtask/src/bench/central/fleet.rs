@@ -161,6 +161,7 @@ impl Agent {
             containers: (0..containers).map(|c| container(&format!("c{n}-{c}"))).collect(),
             decisions: Vec::new(),
             sets: Vec::new(),
+            requests: Vec::new(),
         };
         let mut agent = Self {
             address,

@@ -69,7 +69,7 @@ impl Plan {
         kept.make_contiguous().sort_by(order);
         while let Some(first) = kept.pop_front() {
             if first.pair.is_some() {
-                match kept.iter().position(|other| is_pair(&first, other)).and_then(|at| kept.remove(at)) {
+                match kept.iter().position(|other| first.pairs_with(other)).and_then(|at| kept.remove(at)) {
                     None => dropped.push((first, Dropped::PairIncomplete)),
                     Some(second) => {
                         let pair = if first.direction() == Direction::Down { [first, second] } else { [second, first] };
@@ -105,15 +105,4 @@ fn order(a: &Request, b: &Request) -> Ordering {
 
 fn belongs(a: &Request, b: &Request) -> bool {
     order(a, b).is_eq()
-}
-
-fn is_pair(a: &Request, b: &Request) -> bool {
-    #[expect(clippy::float_cmp, reason = "the amounts of a pair are exactly opposite")]
-    let opposite = a.amount == -b.amount;
-    opposite
-        && a.resource == b.resource
-        && a.field == b.field
-        && a.structure != b.structure
-        && a.pair.as_ref() == Some(&b.structure)
-        && b.pair.as_ref() == Some(&a.structure)
 }

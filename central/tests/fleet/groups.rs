@@ -1,0 +1,96 @@
+//! A group of containers over two hosts, judged as one.
+
+use serde_json::json;
+
+use crate::bed::{Agent, Bed, Http, shares};
+use crate::process::until;
+use crate::support::TestCgroup;
+
+const MAX: f64 = 300.0;
+
+fn sum(containers: &[TestCgroup; 2]) -> f64 {
+    containers.iter().map(|container| shares(container).unwrap_or(0.0)).sum()
+}
+
+/// Waits, and holds all the while that the group has no more than its max.
+fn until_within(what: &str, containers: &[TestCgroup; 2], mut done: impl FnMut() -> bool) {
+    until(what, || {
+        let sum = sum(containers);
+        assert!(sum <= MAX, "{what}: {sum} of {MAX} shares");
+        done()
+    });
+}
+
+fn group(http: &Http, agents: &[Agent; 2]) {
+    http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": 0.2, "EVENT_TIMEOUT": 10, "STRUCTURE_GUARDED": "application"}));
+    for agent in agents {
+        until("it is said who judges", || agent.get("/status")["host"]["judged_at_central"] == json!(true));
+    }
+    let (cpu, mem) = (json!({"max": MAX, "min": 0, "guard": true}), json!({"max": 4096, "min": 0, "guard": false}));
+    let bounds = json!({"boundary": 20, "boundary_type": "absolute"});
+    let app = json!({"app": {"name": "app1", "guard": true, "subtype": "application", "resources": {"cpu": cpu, "mem": mem}},
+        "limits": {"resources": {"cpu": bounds, "mem": bounds}}});
+    http.put("/structure/apps/app1", app);
+    for ((name, max), agent) in [("a", 100), ("b", 200)].iter().zip(agents) {
+        http.put(&format!("/structure/{name}/resources/cpu/max"), json!({"value": max}));
+        http.put(&format!("/structure/{name}/resources/cpu/min"), json!({"value": 20}));
+        http.put(&format!("/structure/container/{name}/app1"), json!({}));
+        http.put(&format!("/structure/{name}/guard"), json!({}));
+        agent.until_guarded(name, "on");
+    }
+}
+
+#[test]
+fn a_group_over_two_hosts_never_holds_more_than_its_max() {
+    let bed = Bed::with_hosts("group", &["host0", "host1"]);
+    let net = bed.net.as_ref().unwrap();
+    let containers = [bed.container("host0", "a"), bed.container("host1", "b")];
+    let [a, b] = &containers;
+    let central = bed.central("insecure = true\nquiet_after = '2s'");
+    let agents = [bed.agent("host0", &central, ""), bed.agent("host1", &central, "")];
+    let mut loads = [a.burn(1, 0.02), b.burn(1, 0.02)];
+    net.enter("central");
+    let http = &central.http;
+    http.until_known("a");
+    http.until_known("b");
+    group(http, &agents);
+    until_within("both have their first limits", &containers, || shares(a).is_some() && shares(b).is_some());
+
+    // Neither needs what it has: the group is lowered as one, and neither below its own min.
+    until_within("it is lowered", &containers, || sum(&containers) <= 60.0);
+    assert!(shares(a) >= Some(20.0) && shares(b) >= Some(20.0));
+    let by = |decision: &serde_json::Value| (decision["who"] == "guardian").then(|| decision["what"]["action"].clone());
+    until("it is told, as a decision about the group", || {
+        let decisions = http.get("/decisions?structure=app1");
+        decisions.as_array().unwrap().iter().filter_map(by).any(|action| action == "CpuRescaleDown")
+    });
+
+    // One is busy: what the group gets goes to it.
+    loads[0].set_duty(1.0);
+    until_within("the busy one has what it may have", &containers, || shares(a) >= Some(95.0) && shares(b) < Some(60.0));
+
+    // The other's host is cut off: what it has counts as held, and stays as it is.
+    net.cut("host1");
+    until_within("it is quiet", &containers, || http.host("host1")["quiet_since"].is_f64());
+    let held = shares(b).unwrap();
+    loads[1].set_duty(1.0);
+    loads[0].set_duty(0.02);
+    until_within("the one that can be seen is lowered", &containers, || shares(a) < Some(60.0));
+    loads[0].set_duty(1.0);
+    until_within("and raised", &containers, || shares(a) >= Some(95.0));
+    assert_eq!(shares(b), Some(held), "nobody judges it meanwhile");
+
+    net.mend("host1");
+    until_within("it is back, and gets what it needs", &containers, || shares(b) > Some(held));
+
+    // Without central limits stay as they are, and that is said.
+    let place = central.kill9();
+    let before = (shares(a), shares(b));
+    loads[1].set_duty(0.02);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!((shares(a), shares(b)), before);
+    assert_eq!(agents[0].get("/status")["host"]["guardian_active"], json!(false));
+    let central = crate::bed::Central::again(&bed, &place);
+    until_within("it is judged again", &containers, || shares(b) < before.1);
+    drop(central);
+}
