@@ -122,7 +122,14 @@ fn add(slot: u32, runtime_ns: u64) {
         let Some(slot) = SLOTS.get_ptr_mut(index) else { return };
         // SAFETY: fields of a map's value.
         let (used, armed, parent) = unsafe { (&raw mut (*slot).used_ns, &raw const (*slot).armed_ns, &raw const (*slot).parent) };
+        // SAFETY: fields of a map's value.
+        let (opened, woke) = unsafe { (&raw const (*slot).opened_ns, &raw mut (*slot).woke_ns) };
         let before = atomic::add(used, runtime_ns);
+        // Of charges on several CPUs one alone finds the sum as it stood when the window opened.
+        if before == unsafe { opened.read_volatile() } {
+            // SAFETY: a helper without arguments; a word of the map, which is stored whole.
+            unsafe { woke.write_volatile(bpf_ktime_get_ns().wrapping_sub(runtime_ns)) };
+        }
         // Loaded after the add, which is a barrier; the agent stores the threshold before it loads what is used.
         let armed_ns = unsafe { armed.read_volatile() };
         let used_ns = before.wrapping_add(runtime_ns);

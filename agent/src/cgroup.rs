@@ -35,6 +35,7 @@ pub use error::{CgroupError, Result};
 pub use hierarchies::{Controller, ControllerPlace, Hierarchies, Version};
 pub use memory::MemoryReading;
 pub use net::{InterfaceReading, NetReading};
+pub(crate) use text::MIB;
 
 use dir::{Access, Dir};
 use error::optional;

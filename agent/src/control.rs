@@ -4,10 +4,13 @@
 mod apply;
 mod asked;
 mod claim;
+mod disks;
 mod entry;
 mod journal;
 mod kubelet;
 mod latency;
+mod opening;
+mod pace;
 mod pinned;
 mod publish;
 mod quota;

@@ -17,7 +17,6 @@ mod stock;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -98,8 +97,6 @@ struct Shared {
     requests: Arc<requests::Kept>,
     /// A report is to be made now.
     now: Arc<Notify>,
-    /// Whether reports are to have what the kernel counted.
-    wants_counted: Arc<AtomicBool>,
 }
 
 /// What the host does now.
@@ -149,6 +146,11 @@ impl Received {
             Some(orders) => overlay::lay(own, orders),
             None => (own.clone(), Vec::new()),
         }
+    }
+
+    /// Whether reports are to have what the kernel counted.
+    fn wants_counted(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(|orders| orders.wants_counted)
     }
 
     /// The documents of the newest orders, without what is to be done once.
@@ -205,27 +207,31 @@ impl Link {
 
     /// Runs both tasks, for ever.
     pub async fn run(self) {
-        let Self { parts, client, identity, state_dir, interval, line: Line { sender, shared, .. } } = self;
+        let Self { parts, client, identity, state_dir, interval, line: Line { sender, received, shared } } = self;
         tracing::info!(urls = ?client.urls(), instance = identity.instance(), "linked to central");
-        // As at the last run, until central says otherwise.
-        let kept = sender.borrow().as_ref().is_some_and(|orders| orders.wants_counted);
-        shared.wants_counted.store(kept, Ordering::Relaxed);
         let asking = orders::ask(&client, &identity, &state_dir, &sender, Arc::clone(&parts.control), &shared);
-        let reporting = stock::report(&client, &identity, interval, &parts, &shared);
+        let reporting = stock::report(&client, &identity, interval, &parts, &received, &shared);
         tokio::join!(asking, reporting);
     }
 }
 
-/// Waits longer after each failure in a row.
-struct Patience(Duration);
+/// Waits longer after each round of failures in a row: after one that leaves another URL to be tried it does not wait.
+struct Patience {
+    next: Duration,
+    urls: usize,
+    failed: usize,
+}
 
 impl Patience {
-    fn new() -> Self {
-        Self(AGAIN.0)
+    fn new(client: &Client) -> Self {
+        Self { next: AGAIN.0, urls: client.urls().len().max(1), failed: 0 }
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(AGAIN.1);
+        self.failed += 1;
+        if self.failed.is_multiple_of(self.urls) {
+            tokio::time::sleep(self.next).await;
+            self.next = (self.next * 2).min(AGAIN.1);
+        }
     }
 }

@@ -93,7 +93,13 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
                 let Some(version) = hierarchies.memory_version() else { continue };
                 (memory.high.min(memory.max), memory_changes(version, original.max, memory.max, original.max))
             }
-            _ => continue,
+            Resource::DiskRead | Resource::DiskWrite => {
+                let Some(device) = original.device else { continue };
+                let disks = cgroup.disk()?;
+                let now = disks.iter().find(|disk| disk.device == device).map_or(Limit::Unlimited, |disk| disk.limit(resource));
+                (now, vec![Change::disk(resource, device, Limit::At(original.max))])
+            }
+            Resource::Net | Resource::Energy => continue,
         };
         if is_below(now, original) {
             cgroup.apply(&changes)?;

@@ -66,6 +66,15 @@ pub trait UsageSource: Send {
     /// Never goes back.
     fn used_ns(&mut self, slot: SlotId) -> Option<u64>;
 
+    /// A window begins, at which `slot` has used `used_ns`: its next charge is when it woke.
+    fn open(&mut self, _slot: SlotId, _used_ns: u64) {}
+
+    /// When the first charge since [`UsageSource::open`] began, `CLOCK_MONOTONIC` ns; an earlier time while there has been none. `None`
+    /// where the source cannot know.
+    fn woke_ns(&self, _slot: SlotId) -> Option<u64> {
+        None
+    }
+
     /// Asks for one [`Passed`] when `used_ns` passes `threshold_ns`; `None` disarms. Returns false where the source
     /// cannot, or when the threshold has been passed already: then the caller judges now.
     fn arm(&mut self, slot: SlotId, threshold_ns: Option<u64>) -> bool;

@@ -161,6 +161,8 @@ pub struct Counters {
     pub early: u64,
     /// Windows that the kernel side was armed for and that were passed, but judged at their end only: its word was lost or came late.
     pub early_missed: u64,
+    /// Windows that began anew with their container's burst, which the border would have cut in two.
+    pub windows_moved: u64,
     /// Decisions and recorded windows that were not written down, since the journal was too slow.
     pub journal_dropped: u64,
     /// Decisions, by `action` and outcome (`applied`, `partial`, `starved`, `advised`, `inactive`, `refused`, `failed`).

@@ -354,3 +354,22 @@ fn bad_documents_are_named() {
     let files = Files::new(good);
     assert!(files.error(&["--rules", "none.json"]).starts_with("cannot read none.json, expected an array of rule documents"));
 }
+
+#[test]
+fn disks_go_through_the_same_rules() {
+    let files = Files::new("timestamp,disk_write\n10,50\n20,30\n30,30\n40,30\n50,30\n60,30\n70,30\n80,30\n");
+    let structure = json!({ "type": "structure", "subtype": "container", "name": "cont0", "host": "host0", "guard": true,
+        "resources": { "disk_write": { "max": 500, "min": 10, "current": 60, "guard": true } } });
+    files.put("S.json", &structure.to_string());
+    let limits = json!({ "type": "limit", "name": "cont0", "resources": { "disk_write": { "boundary": 20 } } });
+    files.put("L.json", &limits.to_string());
+    let told: Vec<_> =
+        values(&files.run(&[])).into_iter().map(|mut line| (line["requests"].take(), line["limit"].take())).collect();
+    let unmoved = |limit: f64| (json!([]), json!(limit));
+    let request = |action: &str, amount: f64| json!([{ "action": action, "amount": amount }]);
+    let mut expected = vec![(request("Disk_WriteRescaleUp", 440.0), json!(500.0))];
+    expected.extend((0..5).map(|_| unmoved(500.0)));
+    // trunc(30 + 10 + 20) - 500.
+    expected.extend([(request("Disk_WriteRescaleDown", -440.0), json!(60.0)), unmoved(60.0)]);
+    assert_eq!(told, expected);
+}

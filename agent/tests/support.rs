@@ -17,7 +17,9 @@ use nix::unistd::Pid;
 /// Tells this binary, started again, that it is to be the load.
 const BURN: &str = "HEADROOM_TEST_BURN_THREADS";
 /// No load goes on for longer, whatever happens to the test.
-const LONGEST: Duration = Duration::from_mins(3);
+const LONGEST: Duration = Duration::from_mins(15);
+/// No page is smaller.
+const PAGE: usize = 4096;
 /// How long a thread that is busy half of the time is busy and idle together.
 const CYCLE: Duration = Duration::from_millis(10);
 /// What a thread that was kept from running for longer does not make up for.
@@ -110,7 +112,7 @@ fn remove(hierarchies: &Hierarchies, path: &CgroupPath) {
     }
 }
 
-/// A process that burns CPU time or holds memory. Ends when this is dropped, when the test's process ends, and after three minutes.
+/// A process that burns CPU time or holds memory. Ends when this is dropped, when the test's process ends, and after some minutes.
 pub(crate) struct Burner {
     process: Child,
     orders: ChildStdin,
@@ -138,6 +140,11 @@ impl Burner {
     /// For which part of its time each thread is busy from now on.
     pub(crate) fn set_duty(&mut self, duty: f64) {
         writeln!(self.orders, "duty {duty}").unwrap();
+    }
+
+    /// Writes to all memory that it holds; returns before that is done.
+    pub(crate) fn touch(&mut self) {
+        writeln!(self.orders, "touch all").unwrap();
     }
 
     /// Takes that much memory more and touches it; returns before that is done.
@@ -198,6 +205,7 @@ fn burn(threads: u32) -> ! {
         match order.split_once(' ') {
             Some(("duty", part)) => duty.store(per_mille(part.parse().unwrap()), Ordering::Relaxed),
             Some(("hold", mib)) => held.push(vec![1_u8; mib.parse::<usize>().unwrap() << 20]),
+            Some(("touch", _)) => held.iter_mut().flatten().step_by(PAGE).for_each(|byte| *byte = byte.wrapping_add(1)),
             _ => break,
         }
     }

@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -21,6 +22,9 @@ use table::Table;
 
 /// Entries that may wait to be written; what comes beyond them is counted and lost.
 const WAITING: usize = 100_000;
+
+/// The most that one question is answered with.
+const MOST: usize = 10_000;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +57,26 @@ pub struct Wanted {
     pub to: Option<f64>,
     /// At most so many; 100 if not given, 10,000 at most.
     pub limit: Option<usize>,
+}
+
+impl Wanted {
+    /// How many, at most.
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(100).min(MOST)
+    }
+
+    /// As another central is asked.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let number = |n: Option<f64>| n.map(|n| n.to_string());
+        let all = [
+            ("structure", self.structure.clone()),
+            ("host", self.host.clone()),
+            ("from", number(self.from)),
+            ("to", number(self.to)),
+            ("limit", Some(self.limit().to_string())),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
 }
 
 #[derive(Debug)]
@@ -146,6 +170,13 @@ impl Audit {
         }
     }
 
+    /// What of all that was added is wanted, newest first.
+    pub async fn entries(&self, wanted: Wanted) -> Result<Vec<Entry>, Answer> {
+        // What was answered before is to be seen.
+        self.flush().await;
+        self.find(wanted).await.map_err(|e| Answer::failed(format!("{e:#}")))
+    }
+
     /// Newest first.
     pub async fn find(&self, wanted: Wanted) -> Result<Vec<Entry>> {
         let table = self.table.clone();
@@ -163,10 +194,22 @@ async fn decisions(
     wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Answer> {
     let Query(wanted) = wanted.map_err(|e| Answer::bad(e.body_text()))?;
-    // What was answered before is to be seen.
-    central.audit.flush().await;
-    let entries = central.audit.find(wanted).await.map_err(|e| Answer::failed(format!("{e:#}")))?;
-    Ok(json(StatusCode::OK, &entries))
+    let mut lists = vec![central.audit.entries(wanted.clone()).await?];
+    lists.extend(central.ask_others::<Vec<Entry>>("/central/decisions", &wanted.query()).await);
+    Ok(json(StatusCode::OK, &together(lists, wanted.limit())))
+}
+
+/// Newest first. A report that went to two centrals, since no answer came from the first, has its decisions once.
+fn together(lists: Vec<Vec<Entry>>, limit: usize) -> Vec<Entry> {
+    if lists.len() == 1 {
+        return lists.into_iter().flatten().collect();
+    }
+    let mut entries: Vec<Entry> = lists.into_iter().flatten().collect();
+    entries.sort_by(|a, b| b.at.total_cmp(&a.at));
+    let mut decided = BTreeSet::new();
+    entries.retain(|entry| entry.host.is_none() || decided.insert((entry.host.clone(), entry.what.to_string())));
+    entries.truncate(limit);
+    entries
 }
 
 #[cfg(test)]

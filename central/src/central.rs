@@ -1,7 +1,7 @@
 //! Everything that routes answer from, and the tasks that keep it current.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;
@@ -10,15 +10,20 @@ use crate::access::Access;
 use crate::accounting::Ledger;
 use crate::agents::orders::Common;
 use crate::audit::Audit;
-use crate::config::Config;
+use crate::config::{Config, Store};
 use crate::documents::Documents;
 use crate::fleet::Fleet;
 use crate::guardian::Judge;
+use crate::leases::Leases;
+use crate::peers::Peers;
 use crate::refeeder::Groups;
 use crate::requests::History;
 use crate::series::{RawFeed, TimeSeriesSink};
 use crate::store::choice;
-use crate::{agents, database_snapshoter, guardian, refeeder, requests, seed, series, structures_snapshoter};
+use crate::{agents, database_snapshoter, guardian, peers, refeeder, requests, seed, series, structures_snapshoter};
+
+/// How long it may take to tell other centrals that this one ends.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// The state of all routes.
 #[derive(Clone, Debug)]
@@ -29,6 +34,10 @@ pub struct Central {
     pub fleet: Arc<Fleet>,
     /// Applications and users, with their totals.
     pub groups: Arc<Groups>,
+    /// What only one of several centrals does at a time.
+    pub leases: Arc<Leases>,
+    /// The other centrals.
+    pub peers: Arc<Peers>,
     /// What every host's orders have in common.
     pub common: Arc<Common>,
     /// Time series.
@@ -56,12 +65,18 @@ impl Central {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
         let store = choice::wait_for(&config).await?;
         seed::fill(&*store, config.profile).await?;
+        let leases = match config.store {
+            Store::CouchDb => Leases::shared(Arc::clone(&store)),
+            Store::Embedded => Leases::alone(),
+        };
         let documents = Documents::open(store).await?;
         let (series, raw_feed) = series::open(&config)?;
         let ledger = Ledger::open(directory, &config.accounting)?;
         let central = Self {
             fleet: Arc::new(Fleet::new(config.quiet_after)),
             groups: Arc::new(Groups::new(&documents)),
+            leases: Arc::new(leases),
+            peers: Arc::new(Peers::new(&config.peers)?),
             common: Arc::new(Common::new(&documents)),
             series,
             raw_feed: raw_feed.map(Arc::new),
@@ -81,6 +96,8 @@ impl Central {
         let mut roles = JoinSet::new();
         roles.spawn(Arc::clone(&self.documents).follow());
         roles.spawn(Arc::clone(&self.access).follow());
+        roles.spawn(Arc::clone(&self.leases).keep());
+        roles.spawn(peers::run(self.clone()));
         roles.spawn(agents::orders::follow(self.clone()));
         roles.spawn(refeeder::run(self.clone()));
         roles.spawn(requests::run(self.clone()));
@@ -92,6 +109,8 @@ impl Central {
 
     /// Writes down what waits to be written.
     pub async fn close(&self) -> Result<()> {
+        // The others find out by themselves.
+        tokio::time::timeout(LEAVE, self.leases.leave()).await.ok();
         self.series.flush().await?;
         self.audit.flush().await;
         Ok(())

@@ -179,6 +179,7 @@ async fn serve(config: Config) -> Result<()> {
     };
     let listener = Listener::bind(&central).await?;
     let address = listener.address()?;
+    central.leases.announce(central.config.peers.url(address, central.config.tls.is_some()));
     let roles = central.start();
     tracing::info!(%address, tls = central.config.tls.is_some(), tokens = central.access.has_tokens(), "headroom-central is up");
     if let Err(e) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {

@@ -36,6 +36,8 @@ pub struct Config {
     pub quiet_after: Duration,
     /// `[tls]`
     pub tls: Option<Tls>,
+    /// `[peers]`
+    pub peers: crate::peers::Settings,
     /// Where time series are kept.
     pub time_series: Place,
     /// `[opentsdb]`
@@ -80,6 +82,7 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             quiet_after: Duration::from_secs(15),
             tls: None,
+            peers: crate::peers::Settings::default(),
             time_series: Place::default(),
             opentsdb: None,
             series: crate::series::Settings::default(),
@@ -105,6 +108,7 @@ impl Config {
             config.time_series != Place::OpenTsdb || config.opentsdb.is_some(),
             "time_series is \"opentsdb\", but there is no [opentsdb] with its url"
         );
+        config.peers.check()?;
         if let Some(couchdb) = &config.couchdb {
             couchdb.check()?;
         }

@@ -19,8 +19,11 @@ use self::kept::{Kept, Subtype};
 use crate::central::{Central, wall};
 use crate::documents::texts;
 use crate::refeeder::heartbeat;
-use crate::series::{Field, Kind, Metric, Owner, Sample};
+use crate::series::{Field, Kind, Metric, Owner, Place, Sample};
 use crate::store::Database;
+
+/// Under it samples are sent.
+const LEASE: &str = "database_snapshoter";
 
 /// Samples that are made and handed over at once.
 const BATCH: usize = 500;
@@ -37,7 +40,9 @@ pub async fn run(central: Central) {
             tracing::warn!("database_snapshoter: FIELDS_PERSISTED names {field:?}, which is not kept; known are {known}");
         }
         unknown.clone_from(&settings.unknown);
-        if settings.active {
+        // A series that several centrals would send is sent by one. Each that keeps series itself keeps all of them.
+        let is_held = central.leases.held(LEASE).is_some();
+        if settings.active && (is_held || central.config.time_series == Place::Embedded) {
             // Not among the tasks that answer requests: a large fleet takes a while.
             let work = tokio::task::spawn_blocking({
                 let (central, settings) = (central.clone(), settings.clone());
@@ -54,7 +59,9 @@ pub async fn run(central: Central) {
                     Kept::new(&central.documents)
                 }
             };
-            heartbeat(&central, Service::DatabaseSnapshoter).await;
+            if is_held {
+                heartbeat(&central, Service::DatabaseSnapshoter).await;
+            }
         }
         next = (next + settings.pace).max(Instant::now());
         tokio::time::sleep_until(next).await;

@@ -3,6 +3,7 @@
 
 mod claims;
 mod host;
+mod relay;
 mod requests;
 mod sets;
 #[cfg(test)]
@@ -23,13 +24,15 @@ use tokio::sync::watch;
 use claims::Claims;
 pub use claims::Conflict;
 use host::Host;
+pub(crate) use relay::MANY;
+pub use relay::{Relayed, Relays};
 use requests::Requests;
 use sets::Sets;
 
 use crate::answer::Answer;
 
 /// How long an agent has for limits that are to be set at once.
-const SET_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const SET_WITHIN: Duration = Duration::from_secs(10);
 
 /// Everything that agents reported.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct Fleet {
 struct Inner {
     hosts: BTreeMap<Arc<str>, Host>,
     claims: Claims,
+    /// Reports that were taken in here so far.
+    heard: u64,
 }
 
 /// One host, as it was last heard of.
@@ -61,6 +66,8 @@ pub struct HostView {
     pub version: Arc<str>,
     /// Which agent it is.
     pub instance: Arc<str>,
+    /// The central that it reports to, if that is not this one.
+    pub via: Option<Arc<str>>,
     /// What it says of itself.
     pub status: Arc<HostReport>,
     /// Its containers, sorted by name.
@@ -127,6 +134,11 @@ impl Fleet {
         let is_first = !host.was_heard();
         let skew = sent_at - wall;
         let is_newest = host.hear(report, skew, now, wall);
+        inner.heard += 1;
+        (host.via, host.relay) = (None, inner.heard);
+        if is_first {
+            host.touch();
+        }
         if !is_newest {
             return Ok(Heard::News { is_first, appeared: Vec::new() });
         }
@@ -148,7 +160,8 @@ impl Fleet {
         }
     }
 
-    fn claimed(&self, host: &str, instance: &str) -> Answer {
+    /// What an agent is told whose host name another one has.
+    pub(crate) fn claimed(&self, host: &str, instance: &str) -> Answer {
         let message = format!(
             "another agent (instance {instance}) reports as host {host:?}; give one of the two another host.name, or wait until the \
              other has been quiet for {:?}",
@@ -178,6 +191,7 @@ impl Fleet {
             skew: host.skew,
             version: Arc::clone(&host.version),
             instance: Arc::clone(&host.instance),
+            via: host.via.clone(),
             status: Arc::clone(&host.status),
             containers: host.containers.keys().cloned().collect(),
         }
@@ -242,6 +256,13 @@ impl Fleet {
     pub fn request(&self, host: &Arc<str>, requests: Vec<(Asked, f64)>, done: &UnboundedSender<RequestDone>) {
         self.requests.ask(host, requests, done);
         self.touch(host);
+    }
+
+    /// Has the agents that report here carry out what another central asks of them: all that it asks now.
+    pub fn requests_of(&self, central: &Arc<str>, requests: &[(Arc<str>, Asked)], now: f64) {
+        for host in self.requests.asked_by(central, requests, now) {
+            self.touch(&host);
+        }
     }
 
     /// The requests that a host is to carry out, without their ages.

@@ -54,10 +54,8 @@ struct Tools {
     told: mpsc::UnboundedSender<RequestDone>,
 }
 
-/// Whether this central may judge an application now. Only one may at a time.
-fn may_judge(_central: &Central, _application: &str) -> bool {
-    true
-}
+/// The lease of the central that judges groups.
+const LEASE: &str = "guardian";
 
 impl Judge {
     /// Bounds a container that joins a group by its part of what the group may hold, until its agent guards it.
@@ -81,7 +79,8 @@ pub async fn run(central: Central) {
         }
         let config = central.setting(Service::Guardian);
         let settings = read(&config);
-        let Some(settings) = settings.filter(|settings| settings.guards == settings::Guards::Applications) else {
+        let judges = |settings: &settings::Guardian| settings.guards == settings::Guards::Applications;
+        let Some(settings) = settings.filter(|of| judges(of) && central.leases.held(LEASE).is_some()) else {
             forget(&central);
             next = At::now() + IDLE;
             continue;
@@ -118,16 +117,13 @@ fn judge(central: &Central, tools: &mut Tools, now: f64) {
     let State { groups, entering } = &mut *central.guardian.0.lock();
     let applications = central.groups.applications();
     groups.retain(|name, group| {
-        let stays = applications.iter().any(|(application, _)| application == name) && may_judge(central, name);
+        let stays = applications.iter().any(|(application, _)| application == name);
         if !stays {
             group.forget(central);
         }
         stays
     });
     for (name, containers) in applications {
-        if !may_judge(central, &name) {
-            continue;
-        }
         let group = groups.entry(Arc::clone(&name)).or_insert_with(|| Group::new(&name));
         group.follow_up(central, tools, entering, &containers);
         if group.since.elapsed() >= SETTLE {

@@ -23,6 +23,7 @@ use crate::central::Central;
         (name = "fleet", description = "Hosts as their agents report them, and who or what changed what"),
         (name = "series", description = "Time series"),
         (name = "accounting", description = "Used, allocated and reserved amounts, and what they cost"),
+        (name = "centrals", description = "What centrals on one CouchDB ask each other, with tokens of the role `central`"),
         (name = "agents", description = "What agents say and ask; described in headroom-model's `wire`"),
     )
 )]

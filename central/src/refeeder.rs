@@ -19,7 +19,11 @@ pub use totals::Totals;
 
 use crate::central::{Central, wall};
 use crate::documents::{Edit, texts};
+use crate::leases::{Fence, fenced};
 use crate::store::{Body, Database};
+
+/// Under it totals are written.
+const LEASE: &str = "refeeder";
 
 /// A document's `usage` is refreshed at most this often, and only when it is off by [`MARGIN`].
 const REFRESH: Duration = Duration::from_secs(30);
@@ -37,11 +41,14 @@ pub async fn run(central: Central) {
         let settings = Settings::read(&central);
         if settings.active {
             central.groups.total(&central.fleet, &settings.metrics);
-            if settings.applications && written.is_none_or(|at| at.elapsed() >= REFRESH) {
-                written = Some(Instant::now());
-                write(&central).await;
+            // Of several centrals each has the totals, and one writes them.
+            if let Some(fence) = central.leases.held(LEASE) {
+                if settings.applications && written.is_none_or(|at| at.elapsed() >= REFRESH) {
+                    written = Some(Instant::now());
+                    write(&central, fence).await;
+                }
+                heartbeat(&central, Service::Refeeder).await;
             }
-            heartbeat(&central, Service::Refeeder).await;
         }
         // Whose a container is counts for the accounts at once; totals follow with the next window.
         let until = tokio::time::Instant::now() + Duration::from_secs_f64(settings.window);
@@ -76,10 +83,11 @@ impl Settings {
 }
 
 /// Writes the totals that are off in the documents.
-async fn write(central: &Central) {
+async fn write(central: &Central, fence: Fence) {
     let mut edits: Vec<Edit> = Vec::new();
     for (database, name, totals) in central.groups.all() {
-        edits.push((database, name.to_string(), Box::new(move |body| totals.refresh_usage(body, MARGIN))));
+        let refresh = move |body: &mut Body| fenced(body, LEASE, fence, |body| totals.refresh_usage(body, MARGIN));
+        edits.push((database, name.to_string(), Box::new(refresh)));
     }
     if let Err(e) = central.documents.edit_many(edits).await {
         tracing::warn!("totals are not written: {e}");

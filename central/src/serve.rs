@@ -20,7 +20,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 use crate::access::{Door, check};
 use crate::answer::Answer;
 use crate::central::Central;
-use crate::{accounting, agents, audit, openapi, orchestrator, series};
+use crate::{accounting, agents, audit, openapi, orchestrator, peers, series};
 
 /// A longer body is refused with 413; reports may be longer.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -44,6 +44,7 @@ pub fn app(central: Central) -> Router {
         .merge(audit::router())
         .merge(fleet::router())
         .merge(openapi::router())
+        .merge(peers::router())
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .merge(agents::router())
         .fallback(async |uri: Uri| Answer::new(StatusCode::NOT_FOUND, format!("there is no path {:?}", uri.path())))

@@ -20,7 +20,7 @@ pub use sqlite::Sqlite;
 /// A document's fields, without `_id` and `_rev`.
 pub type Body = Map<String, Value>;
 
-/// One of the seven.
+/// One of the seven of the State Database, or [`Database::Centrals`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Database {
     /// Containers, applications, hosts.
@@ -37,12 +37,19 @@ pub enum Database {
     Events,
     /// Changes of limits that somebody wants.
     Requests,
+    /// What centrals beside each other agree on ([`crate::leases`]). No part of the State Database: nobody else writes there, and it is neither
+    /// exported nor followed.
+    Centrals,
 }
 
 impl Database {
-    /// All of them.
+    /// Those of the State Database.
     pub const ALL: [Self; 7] =
         [Self::Structures, Self::Limits, Self::Rules, Self::Services, Self::Users, Self::Events, Self::Requests];
+
+    /// All of them, in the order of their numbers.
+    pub const EVERY: [Self; 8] =
+        [Self::Structures, Self::Limits, Self::Rules, Self::Services, Self::Users, Self::Events, Self::Requests, Self::Centrals];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -54,6 +61,7 @@ impl Database {
             Self::Users => "users",
             Self::Events => "events",
             Self::Requests => "requests",
+            Self::Centrals => "centrals",
         }
     }
 }

@@ -13,8 +13,12 @@ use serde_json::{Value, json};
 use crate::central::Central;
 use crate::documents::{Edit, texts};
 use crate::fleet::{HostView, Live};
+use crate::leases::{Fence, fenced};
 use crate::refeeder::heartbeat;
 use crate::store::{Body, Database};
+
+/// Under it limits are written.
+const LEASE: &str = "structures_snapshoter";
 
 /// What a structure's document was last given, so that an idle fleet is not even looked at.
 type Written = HashMap<Arc<str>, Vec<(Resource, f64)>>;
@@ -24,10 +28,14 @@ pub async fn run(central: Central) {
     let mut written = Written::new();
     loop {
         let setting = central.setting(Service::StructuresSnapshoter);
-        if setting("ACTIVE") == json!(true) {
+        let fence = central.leases.held(LEASE);
+        if fence.is_none() {
+            written.clear();
+        }
+        if let (true, Some(fence)) = (setting("ACTIVE") == json!(true), fence) {
             let resources = texts(&setting("RESOURCES_PERSISTED")).filter_map(|name| name.parse().ok()).collect();
             let applications = texts(&setting("STRUCTURES_PERSISTED")).any(|what| what == "application");
-            snapshot(&central, resources, applications, &mut written).await;
+            snapshot(&central, resources, applications, fence, &mut written).await;
             heartbeat(&central, Service::StructuresSnapshoter).await;
         }
         let pace = number::lenient(&setting("POLLING_FREQUENCY")).unwrap_or(5.0).max(0.1);
@@ -35,7 +43,7 @@ pub async fn run(central: Central) {
     }
 }
 
-async fn snapshot(central: &Central, resources: Vec<Resource>, applications: bool, written: &mut Written) {
+async fn snapshot(central: &Central, resources: Vec<Resource>, applications: bool, fence: Fence, written: &mut Written) {
     let mut edits: Vec<Edit> = Vec::new();
     let mut names: Vec<Arc<str>> = Vec::new();
     let mut living = 0;
@@ -64,9 +72,21 @@ async fn snapshot(central: &Central, resources: Vec<Resource>, applications: boo
             central.groups.all().into_iter().filter(|(database, ..)| *database == Database::Structures)
         {
             let resources = resources.clone();
-            edits.push((database, name.to_string(), Box::new(move |body| totals.refresh_current(body, &resources))));
+            let refresh = move |body: &mut Body| fenced(body, LEASE, fence, |body| totals.refresh_current(body, &resources));
+            edits.push((database, name.to_string(), Box::new(refresh)));
         }
     }
+    // Many bulks take a while: what comes to be written when another central does this changes nothing.
+    let while_held = |(database, name, edit): Edit| -> Edit {
+        let leases = Arc::clone(&central.leases);
+        let edit = move |body: &mut Body| {
+            if leases.still_held(LEASE, fence) {
+                edit(body);
+            }
+        };
+        (database, name, Box::new(edit))
+    };
+    let edits: Vec<Edit> = edits.into_iter().map(while_held).collect();
     if edits.is_empty() {
         return;
     }

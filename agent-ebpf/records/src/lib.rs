@@ -15,8 +15,12 @@ pub struct Slot {
     pub cgroup_id: u64,
     /// One more than the slot of the nearest tracked ancestor, which is charged too; 0 for none.
     pub parent: u64,
+    /// The value of `used_ns` at which the open window began: the charge that takes it from there is the window's first.
+    pub opened_ns: u64,
+    /// When the first charge of a window began, `CLOCK_MONOTONIC` ns. Of an earlier window while this one has had none.
+    pub woke_ns: u64,
     /// Keeps the record at one cache line.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 2],
 }
 
 /// The `armed_ns` of a slot that shall not ring.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use headroom_model::limit::Limit;
+use headroom_model::resource::Resource;
 
 use super::dir::{Access, Dir};
 use super::disk::{self, Device, Way};
@@ -39,6 +40,13 @@ pub enum Change {
         /// The new one.
         limit: Limit,
     },
+}
+
+impl Change {
+    /// What limits reads or writes of a disk.
+    pub fn disk(resource: Resource, device: Device, limit: Limit) -> Self {
+        if resource == Resource::DiskRead { Self::DiskRead { device, limit } } else { Self::DiskWrite { device, limit } }
+    }
 }
 
 impl fmt::Display for Change {

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::CpuLimit;
 use super::hierarchies::Version;
+use super::text::whole;
 
 /// A CPU quota in the kernel's own numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,13 @@ impl Bandwidth {
     /// The quota in shares.
     pub(super) fn shares(self) -> Limit {
         self.quota_us.map_or(Limit::Unlimited, |quota_us| Limit::At(quota_us as f64 * 100.0 / self.period_us as f64))
+    }
+
+    /// That of a limit which was read, so its quota is one in whole µs.
+    pub(super) fn of(limit: &CpuLimit) -> Self {
+        let CpuLimit { quota, period_us, burst_us } = *limit;
+        let quota_us = quota.amount().and_then(|shares| whole(shares / 100.0 * period_us as f64));
+        Self { quota_us, period_us, burst_us }
     }
 
     pub(super) fn limit(self) -> CpuLimit {

@@ -62,7 +62,15 @@ impl CpuQuota {
     /// leaves the burst, but never over the quota. Read back and compared; when a later part is refused the earlier ones are
     /// put back. A difference in what is read back is somebody else's write, and stays.
     pub fn write(&self, limit: &CpuLimit) -> Result<CpuLimit> {
-        let from = self.bandwidth()?;
+        self.write_from(self.bandwidth()?, limit)
+    }
+
+    /// The same over `stands`, which was read just now: each reading takes microseconds, and a raise is waited for.
+    pub fn write_over(&self, stands: &CpuLimit, limit: &CpuLimit) -> Result<CpuLimit> {
+        self.write_from(Bandwidth::of(stands), limit)
+    }
+
+    fn write_from(&self, from: Bandwidth, limit: &CpuLimit) -> Result<CpuLimit> {
         let to = self.target(limit, from)?;
         let steps = steps(self.dir.version(), from, to);
         if steps.is_empty() {

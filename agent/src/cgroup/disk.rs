@@ -1,10 +1,12 @@
 //! Disks: bytes moved and limits, a device each.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use headroom_model::limit::Limit;
+use headroom_model::resource::Resource;
 
 use super::Cgroup;
 use super::dir::Dir;
@@ -41,6 +43,19 @@ impl FromStr for Device {
     }
 }
 
+impl serde::Serialize for Device {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Device {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// One disk as a cgroup sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DiskReading {
@@ -54,6 +69,13 @@ pub struct DiskReading {
     pub read_limit: Limit,
     /// In MiB/s.
     pub write_limit: Limit,
+}
+
+impl DiskReading {
+    /// The limit on reads or writes, in MiB/s.
+    pub fn limit(&self, resource: Resource) -> Limit {
+        if resource == Resource::DiskRead { self.read_limit } else { self.write_limit }
+    }
 }
 
 /// Which way.

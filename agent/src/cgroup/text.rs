@@ -5,7 +5,7 @@ use std::fmt;
 use headroom_model::limit::Limit;
 
 /// Bytes in a MiB.
-pub(super) const MIB: f64 = 1_048_576.0;
+pub(crate) const MIB: f64 = 1_048_576.0;
 
 /// From here on a number means "no limit": v1 shows the largest multiple of the page size, 9223372036854771712.
 const BOUNDLESS: u64 = 1 << 62;

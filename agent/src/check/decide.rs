@@ -173,14 +173,18 @@ fn controllers(cgroups: &Cgroups) -> Finding {
         return finding(Level::Less, "memory can be neither guarded nor reported")
             .todo("remove cgroup_disable=memory from the kernel's command line, or mount the controller");
     }
+    if missing(Controller::Io) {
+        return finding(Level::Less, "disks can be neither guarded nor reported; CPU and memory can")
+            .todo("mount the io controller (v1: blkio), or enable it where the tree's top does not have it");
+    }
     if cgroups.version(Controller::Memory) == Some(Version::V1) {
         return finding(
             Level::Ok,
-            "CPU and memory can be guarded; on v1 memory is not lowered unless scaler.lower_memory_v1 asks for it, since a \
-             limit there kills",
+            "CPU, memory and disks can be guarded; on v1 memory is not lowered unless scaler.lower_memory_v1 asks for it, since a \
+             limit there kills, and of disks only what goes past the page cache is seen",
         );
     }
-    finding(Level::Ok, "CPU and memory can be guarded")
+    finding(Level::Ok, "CPU, memory and disks can be guarded")
 }
 
 fn writing(cgroups: &Cgroups) -> Finding {

@@ -299,6 +299,10 @@ fn what_will_hardly_be_meant_is_warned_of() {
     let container = "[[container]]\nname = \"a\"\nguard = true\n";
     let cases = [
         (format!("{container}mem = {{ min = 64, max = 640 }}"), "agent.toml:1: mem is not guarded, since guardian.guardable"),
+        (
+            format!("guardian.guardable = [\"disk_read\"]\n{container}disk_read = {{ min = 1, max = 100 }}"),
+            "host.max.disk_read is not set",
+        ),
         (format!("{container}net = {{ min = 1, max = 10 }}"), "net is read and reported, but not scaled"),
         (
             format!("{container}cpu = {{ min = 50, max = 100, boundary = 25 }}"),

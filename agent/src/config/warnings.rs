@@ -26,10 +26,14 @@ fn of_rule(config: &Config, rule: &ContainerRule) -> Vec<String> {
         warnings.push(format!("selects engine {engine:?}, which discovery.engines does not look for"));
     }
     for (resource, wanted) in rule.resources.present().filter(|(_, wanted)| wanted.guard) {
-        if !matches!(resource, Resource::Cpu | Resource::Mem) {
+        if matches!(resource, Resource::Net | Resource::Energy) {
             warnings.push(format!("{resource} is read and reported, but not scaled by this version"));
         } else if !config.guardian.guardable.contains(&resource) {
             warnings.push(format!("{resource} is not guarded, since guardian.guardable does not name it"));
+        }
+        if matches!(resource, Resource::DiskRead | Resource::DiskWrite) && config.host.max[resource].is_none() {
+            warnings
+                .push(format!("{resource}: host.max.{resource} is not set, so nothing bounds what all containers get together"));
         }
         let floor = config.scaler.floor_cpu();
         if resource == Resource::Cpu && floor > lowest(wanted) {

@@ -136,6 +136,9 @@ impl State {
                     }),
                 }
             }
+            Resource::DiskRead | Resource::DiskWrite => {
+                entry.disk_change(resource, to).map(|change| vec![change]).ok_or_else(|| "it has used no disk".to_owned())
+            }
             other => Err(format!("{other} limits are read and reported, not moved, in this version")),
         }
     }
@@ -164,6 +167,7 @@ impl State {
                 self.landed(id, Some(resource), finished_ns);
                 match result {
                     Ok(()) => {
+                        self.succeeded(id, resource);
                         self.stands(id, resource, Limit::At(to));
                         self.ledger.account(&grant, to);
                         self.set_limit(id, resource, Limit::At(to));
@@ -172,7 +176,7 @@ impl State {
                     Err(e) => {
                         self.ledger.set_limit(&grant.request.structure, resource, grant.from);
                         self.keep_cores(id, grant.from);
-                        self.back_off(id);
+                        self.back_off(id, resource);
                         self.tell(&grant.request, grant.from, grant.from, "failed", Some(e.to_string()));
                     }
                 }
@@ -181,9 +185,12 @@ impl State {
                 self.landed(id, Some(resource), finished_ns);
                 let is_unpinned = action == UNPIN && result.is_ok();
                 let (stands, outcome, detail) = match result {
-                    Ok(()) => (to, "applied", None),
+                    Ok(()) => {
+                        self.succeeded(id, resource);
+                        (to, "applied", None)
+                    }
                     Err(e) => {
-                        self.back_off(id);
+                        self.back_off(id, resource);
                         (from, "failed", Some(e.to_string()))
                     }
                 };
@@ -212,9 +219,15 @@ impl State {
         entry.written_ns = finished_ns;
     }
 
-    fn back_off(&mut self, id: u64) {
+    fn back_off(&mut self, id: u64, resource: Resource) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.retry.failed(Self::now(), RETRY);
+            entry.retry[resource].failed(Self::now(), RETRY);
+        }
+    }
+
+    fn succeeded(&mut self, id: u64, resource: Resource) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.retry[resource].succeeded();
         }
     }
 
@@ -258,7 +271,7 @@ impl State {
                     }
                 }
             }
-            _ => {}
+            _ => entry.set_disk_limit(resource, limit),
         }
     }
 

@@ -8,9 +8,10 @@ use headroom_model::policy::guardian::{Bounds, Guarded, Subject};
 use headroom_model::policy::scaler::admission::{Admission, Applicant, Cause, NotAdmitted, admit};
 use headroom_model::policy::scaler::ledger::{Entry as Account, Share};
 use headroom_model::policy::thresholds::Boundary;
-use headroom_model::resource::Resource;
+use headroom_model::resource::{Resource, ResourceSet};
 
 use super::apply::Pending;
+use super::disks::{BOTH_WAYS, LEAST};
 use super::entry::{Entry, Phase};
 use super::kubelet::Kubelet;
 use super::state::State;
@@ -98,16 +99,19 @@ impl State {
         if let Some(cores) = &mut self.cores {
             cores.remove(&name);
         }
-        self.meter.ask(Ask::Follow { cgroup_id: id, cpu: false, mem: false });
+        self.meter.ask(Ask::Follow { cgroup_id: id, what: ResourceSet::NONE });
     }
 
     /// Keeps the account of a container that is not guarded: it counts where the host reserves for those.
     pub(super) fn reserve_unguarded(&mut self, id: u64) {
         let Some(entry) = self.entries.get(&id) else { return };
         self.ledger.remove(&entry.name);
-        for resource in [Resource::Cpu, Resource::Mem] {
+        let disk: Option<Arc<str>> = entry.device().map(|device| device.to_string().into());
+        let disks = disk.iter().flat_map(|_| BOTH_WAYS);
+        for resource in [Resource::Cpu, Resource::Mem].into_iter().chain(disks) {
             let limit = entry.in_force(resource);
-            self.ledger.set(&entry.name, resource, Account { limit, share: None, disk: None });
+            let disk = disk.clone().filter(|_| BOTH_WAYS.contains(&resource));
+            self.ledger.set(&entry.name, resource, Account { limit, share: None, disk });
         }
     }
 
@@ -205,7 +209,18 @@ impl State {
                     entry.note(format!("{resource}: not guarded: it is not in guardian.guardable"));
                 }
                 Resource::Cpu | Resource::Mem => wanted.push((resource, rule)),
-                _ => entry.note(format!("{resource}: read and reported, not guarded, in this version")),
+                Resource::DiskRead | Resource::DiskWrite => match entry.has_no_disk() {
+                    None => {
+                        if let Some(note) = entry.only_one_disk() {
+                            entry.note(note);
+                        }
+                        wanted.push((resource, rule));
+                    }
+                    Some(why) => entry.note(format!("{resource}: not guarded: {why}")),
+                },
+                Resource::Net | Resource::Energy => {
+                    entry.note(format!("{resource}: read and reported, not guarded, in this version"));
+                }
             }
         }
         wanted
@@ -244,8 +259,11 @@ impl State {
                 }
             }
         }
-        let follow = |r| wanted.iter().any(|(w, _)| *w == r);
-        self.meter.ask(Ask::Follow { cgroup_id: id, cpu: follow(Resource::Cpu), mem: follow(Resource::Mem) });
+        // A disk that is waited for is seen as soon as it is used.
+        let guardable = &self.config.guardian.guardable;
+        let awaited = self.entries.get(&id).is_some_and(|entry| entry.awaits_disk(guardable)).then_some(BOTH_WAYS);
+        let what = wanted.iter().map(|(resource, _)| *resource).chain(awaited.into_iter().flatten()).collect();
+        self.meter.ask(Ask::Follow { cgroup_id: id, what });
     }
 
     fn admit_resource(&mut self, id: u64, resource: Resource, rule: &ResourceRule, is_real: bool) -> Result<(), NotAdmitted> {
@@ -257,6 +275,7 @@ impl State {
         let min = match resource {
             // No lowering takes the limit under min + 2 margins, and a margin is at least 1.
             Resource::Cpu => rule.min.max(self.config.scaler.floor_cpu() - 2.0),
+            Resource::DiskRead | Resource::DiskWrite => rule.min.max(LEAST),
             _ => rule.min,
         };
         let share = Share { min, max: rule.max, weight: rule.weight };
@@ -270,8 +289,14 @@ impl State {
         // One that is guarded already goes on from where it is, also on paper.
         let counted = entry.subject.resources[resource].as_ref().and_then(|g| g.current);
         let held = counted.filter(|_| !is_real || found != Limit::Unlimited).map_or(found, Limit::At);
+        let device = entry.device().filter(|_| BOTH_WAYS.contains(&resource));
+        let disk: Option<Arc<str>> = device.map(|device| device.to_string().into());
+        if let Some(disk) = &disk {
+            self.know_disk(disk);
+        }
         let ledger = if is_real { &self.ledger } else { &self.shadow };
-        let applicant = Applicant { structure: &name, resource, min, max: Some(rule.max), current: held, disk: None };
+        let max = Some(rule.max);
+        let applicant = Applicant { structure: &name, resource, min, max, current: held, disk: disk.as_deref() };
         let Admission { limit, cause } = admit(applicant, ledger)?;
         // One that is taken up within its bounds still has to be given cores.
         let unpinned = resource == Resource::Cpu && self.cores.as_ref().is_some_and(|cores| cores.total_held(&name) < limit);
@@ -283,7 +308,7 @@ impl State {
             none => *none = Some(Guarded::new(bounds, held.amount(), None)),
         }
         let ledger = if is_real { &mut self.ledger } else { &mut self.shadow };
-        ledger.set(&name, resource, Account { limit: starts, share: Some(share), disk: None });
+        ledger.set(&name, resource, Account { limit: starts, share: Some(share), disk });
         self.set_limit(id, resource, starts);
         if writes {
             let (action, why) = match cause {
@@ -300,7 +325,7 @@ impl State {
     /// Sets a limit for another reason than a request: at once for CPU, else through a writer thread.
     pub(super) fn set(&mut self, id: u64, resource: Resource, action: &'static str, why: String, (from, to): (Limit, Limit)) {
         if resource == Resource::Cpu && self.cores.is_none() {
-            let (stands, outcome, detail) = match self.write_cpu(id, to) {
+            let (stands, outcome, detail) = match self.write_cpu(id, to, None) {
                 Ok(read) => (read, "applied", None),
                 Err(e) => (from, "failed", Some(e)),
             };
@@ -343,6 +368,7 @@ fn found(entry: &Entry, resource: Resource, memory_version: Option<Version>) -> 
         period_us: cpu.map(|cpu| cpu.period_us),
         burst_us: cpu.and_then(|cpu| cpu.burst_us),
         hard: memory.map(|memory| memory.max),
+        device: entry.device().filter(|_| BOTH_WAYS.contains(&resource)),
         max: 0.0,
     }
 }

@@ -6,6 +6,8 @@ use headroom_model::limit::Limit;
 use headroom_model::policy::guardian::{Split, Subject};
 use headroom_model::resource::{PerResource, Resource, ResourceSet};
 
+use super::disks::Opened;
+use super::opening::Opening;
 use super::publish::Shown;
 use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime, ThrottleClock};
 use crate::config::ContainerRule;
@@ -51,11 +53,13 @@ pub(super) struct Entry {
     pub(super) subject: Subject,
     /// Resources with a write in flight on a writer thread: not judged meanwhile.
     pub(super) in_flight: ResourceSet,
-    pub(super) retry: Retry,
+    pub(super) retry: PerResource<Retry>,
     /// When a write through a writer thread finished last: readings that began before are stale.
     pub(super) written_ns: u64,
-    /// `used_ns` when the CPU window opened.
-    pub(super) opened_ns: Option<u64>,
+    /// What stood when the CPU window opened.
+    pub(super) opened: Option<Opening>,
+    /// Its window goes on over the border that has just been: it began with a burst.
+    pub(super) goes_on: bool,
     /// Mean of the last window, guarded or not.
     pub(super) usage: PerResource<Option<f64>>,
     pub(super) areas: PerResource<Areas>,
@@ -79,11 +83,15 @@ pub(super) struct Entry {
     pub(super) shown: Option<Shown>,
     /// When somebody looked at it last, `CLOCK_MONOTONIC` ns.
     pub(super) looked_ns: u64,
-    /// When disks were read last, `CLOCK_MONOTONIC` ns.
+    /// When the kernel's accounting of its CPU time was read last, `CLOCK_MONOTONIC` ns.
     pub(super) cpu_at_ns: u64,
-    /// The same of its disks.
+    /// When its disks were.
     pub(super) disks_at_ns: u64,
-    /// When the network was.
+    /// What it had moved over its disks when their windows opened.
+    pub(super) disks_opened: PerResource<Option<Opened>>,
+    /// When the memory window opened, `CLOCK_MONOTONIC` ns.
+    pub(super) memory_opened_ns: u64,
+    /// When its network was.
     pub(super) net_at_ns: u64,
 }
 
@@ -123,15 +131,18 @@ impl Entry {
             foreign_changes: 0,
             record: None,
             in_flight: ResourceSet::NONE,
-            retry: Retry::default(),
+            retry: PerResource::default(),
             written_ns: 0,
-            opened_ns: None,
+            opened: None,
+            goes_on: false,
             usage: PerResource::default(),
             areas: PerResource::default(),
             began: first.clone(),
             looked_ns: 0,
             cpu_at_ns: first.at_ns,
             disks_at_ns: first.at_ns,
+            disks_opened: PerResource::from_fn(|r| Opened::first(&first, r)),
+            memory_opened_ns: first.at_ns,
             net_at_ns: first.at_ns,
             last: first,
             clock: None,
@@ -195,7 +206,7 @@ impl Entry {
         self.phase == Phase::Guarded
             && self.subject.resources[resource].is_some()
             && !self.in_flight.contains(resource)
-            && now >= self.retry.not_before
+            && now >= self.retry[resource].not_before
     }
 
     /// Adds `seconds` under the limits that stand. What is used is the kernel's own count, where it has one.
@@ -235,8 +246,7 @@ impl Entry {
         match resource {
             Resource::Cpu => self.cpu.map_or(Limit::Unlimited, |cpu| cpu.quota),
             Resource::Mem => self.last.memory.map_or(Limit::Unlimited, |memory| memory.high.min(memory.max)),
-            Resource::DiskRead => self.disk_limit(|d| d.read_limit),
-            Resource::DiskWrite => self.disk_limit(|d| d.write_limit),
+            Resource::DiskRead | Resource::DiskWrite => self.disk_limit(resource),
             Resource::Net | Resource::Energy => Limit::Unlimited,
         }
     }
@@ -249,10 +259,6 @@ impl Entry {
     /// The structure's `max` of memory, where it is guarded.
     pub(super) fn max_memory(&self) -> Option<f64> {
         self.subject.resources[Resource::Mem].as_ref().map(|guarded| guarded.bounds.max)
-    }
-
-    fn disk_limit(&self, of: impl Fn(&crate::cgroup::DiskReading) -> Limit) -> Limit {
-        self.last.disks.iter().flatten().map(of).fold(Limit::Unlimited, Limit::min)
     }
 
     /// The limit that the policy goes by: for CPU the lesser of the quota and 100 x the CPUs in the cpuset.

@@ -9,7 +9,7 @@ use headroom_model::wire::{Counted, Pair};
 
 use super::entry::{Entry, Phase};
 use super::state::State;
-use crate::cgroup::{DiskReading, InterfaceReading};
+use crate::cgroup::{Device, DiskReading, InterfaceReading, MIB};
 use crate::clock;
 use crate::status::{ContainerStatus, DiskDevice, GuardMode, HostStatus, NetDevice, ResourceStatus, Snapshot};
 
@@ -18,8 +18,6 @@ const PACE_NS: u64 = 500_000_000;
 
 /// Decisions are shown at most this often: a snapshot of hundreds of containers takes longer than what it tells of.
 const DECISIONS_NS: u64 = 200_000_000;
-
-const MIB: f64 = 1_048_576.0;
 
 /// Publishes snapshots: after each step in which something happened, and at a steady pace.
 #[derive(Debug)]
@@ -58,13 +56,14 @@ impl State {
 
     /// Publishes what stands now.
     pub(super) fn publish(&mut self) {
-        let now = clock::monotonic_ns();
-        let mut containers: Vec<_> = self.entries.values_mut().map(Entry::status).collect();
+        let (now, at) = (clock::monotonic_ns(), clock::wall());
+        let booted_at = at - now as f64 / 1e9;
+        let mut containers: Vec<_> = self.entries.values_mut().map(|entry| entry.status(booted_at)).collect();
         containers.sort_by(|a, b| a.container.name.cmp(&b.container.name));
         self.counters.source = self.source.health();
         self.counters.journal_dropped = self.journal.dropped();
         let snapshot = Snapshot {
-            at: clock::wall(),
+            at,
             host: self.host_status(),
             containers,
             counters: self.counters.clone(),
@@ -113,8 +112,7 @@ impl Shown {
             },
             cpuset: sets.map(|s| s.configured.to_string()).unwrap_or_default().into(),
             effective_cpus: sets.map(|s| s.effective.to_string()).unwrap_or_default().into(),
-            disk: entry.last.disks.iter().flatten().next().map(|disk| {
-                let (major, minor) = (disk.device.major, disk.device.minor);
+            disk: entry.device().map(|Device { major, minor }| {
                 Arc::new(DiskDevice { major, minor, path: format!("/dev/block/{major}:{minor}") })
             }),
             net: entry.last.net.as_ref().filter(|net| !net.shares_host).and_then(|net| {
@@ -126,7 +124,8 @@ impl Shown {
 }
 
 impl Entry {
-    fn status(&mut self) -> ContainerStatus {
+    /// `booted_at`: when `CLOCK_MONOTONIC` was 0, in seconds since the epoch.
+    fn status(&mut self, booted_at: f64) -> ContainerStatus {
         let shown = self.shown.take().unwrap_or_else(|| Shown::of(self));
         let status = ContainerStatus {
             container: Arc::clone(&self.container),
@@ -137,7 +136,7 @@ impl Entry {
             effective_cpus: Arc::clone(&shown.effective_cpus),
             resources: PerResource::from_fn(|r| self.resource_status(r)),
             cpu_total: self.last.cpu_time.map(|time| time.total_us as f64 / 1e4),
-            counted: self.counted(),
+            counted: self.counted(booted_at),
             throttling: self.last.throttling,
             foreign_changes: self.foreign_changes,
             disk: shown.disk.clone(),
@@ -148,9 +147,8 @@ impl Entry {
     }
 
     /// In the units of resources. Of a container in the host's network nothing is known.
-    fn counted(&self) -> Counted {
-        let (now_ns, now) = (clock::monotonic_ns(), clock::wall());
-        let pair = |at_ns: u64, counters| Pair { at: now - now_ns.saturating_sub(at_ns) as f64 / 1e9, counters };
+    fn counted(&self, booted_at: f64) -> Counted {
+        let pair = |at_ns: u64, counters| Pair { at: booted_at + at_ns as f64 / 1e9, counters };
         let cpu = self.last.cpu_time.map(|time| pair(self.cpu_at_ns, [time.user_us, time.kernel_us].map(|us| us as f64 / 1e4)));
         let disk = self.last.disks.as_ref().map(|disks| {
             let mib = |bytes: fn(&DiskReading) -> u64| disks.iter().map(bytes).sum::<u64>() as f64 / MIB;

@@ -36,7 +36,7 @@ impl State {
             self.staged.push((id, grant));
             return raised.then_some(id);
         }
-        match self.write_cpu(id, Limit::At(to)) {
+        match self.write_cpu(id, Limit::At(to), self.looked_at(id)) {
             Ok(read) => {
                 self.reacted(&grant, decided_ns);
                 self.ledger.account(&grant, read.amount().unwrap_or(to));
@@ -70,7 +70,7 @@ impl State {
             }
             let steps = || staged[at..].iter().filter(|(of, _)| *of == id).map(|(_, grant)| grant);
             let (Some(first), Some(last)) = (steps().next(), steps().next_back()) else { continue };
-            match self.write_cpu(id, Limit::At(last.to)) {
+            match self.write_cpu(id, Limit::At(last.to), self.looked_at(id)) {
                 Ok(read) => {
                     self.reacted(first, decided_ns);
                     self.ledger.account(last, read.amount().unwrap_or(last.to));
@@ -98,8 +98,9 @@ impl State {
         self.staged = staged;
     }
 
-    /// Writes a CPU quota through the kept descriptors and reads it back. `Err`: why not; then all is as it was.
-    pub(super) fn write_cpu(&mut self, id: u64, quota: Limit) -> Result<Limit, String> {
+    /// Writes a CPU quota through the kept descriptors and reads it back. `stands`: what was read there just now, where it was.
+    /// `Err`: why not; then all is as it was.
+    pub(super) fn write_cpu(&mut self, id: u64, quota: Limit, stands: Option<CpuLimit>) -> Result<Limit, String> {
         let wanted = self.cpu_limit(quota);
         let Some(entry) = self.entries.get_mut(&id) else { return Err("it is gone".into()) };
         // Each write takes the kernel tens of us and hands out a fresh quota: a raise leaves the burst to the next lowering or look.
@@ -110,16 +111,17 @@ impl State {
         let wanted = if raises { CpuLimit { burst_us: None, ..wanted } } else { wanted };
         let Some(files) = &entry.quota else { return Err("its CPU quota could not be opened".into()) };
         let begun = clock::monotonic_ns();
-        match files.write(&wanted) {
+        let written = stands.map_or_else(|| files.write(&wanted), |stands| files.write_over(&stands, &wanted));
+        match written {
             Ok(read) => {
                 self.latencies.record(Timed::CpuWrite, clock::monotonic_ns().saturating_sub(begun));
                 entry.cpu = Some(read);
                 entry.burst_is_behind = raises && read.burst_us.is_some_and(|left| Some(left) != burst_us);
-                entry.retry.succeeded();
+                entry.retry[Resource::Cpu].succeeded();
                 Ok(read.quota)
             }
             Err(e) => {
-                entry.retry.failed(Self::now(), RETRY);
+                entry.retry[Resource::Cpu].failed(Self::now(), RETRY);
                 Err(e.to_string())
             }
         }

@@ -4,8 +4,9 @@ use headroom_model::limit::Limit;
 use headroom_model::resource::{Resource, ResourceSet};
 
 use super::entry::{Entry, Phase};
+use super::pace::Pace;
 use super::state::State;
-use crate::cgroup::{CpuLimit, DiskReading};
+use crate::cgroup::{CpuLimit, MIB};
 use crate::clock;
 use crate::config::OnForeignChange;
 use crate::containers::Engine;
@@ -22,13 +23,15 @@ impl State {
         for reading in readings {
             let id = reading.cgroup_id;
             let Some(entry) = self.entries.get_mut(&id) else { continue };
-            let memory_ends = reading.memory.is_some() && reading.at_ns > entry.written_ns;
-            let cpus_read = reading.cpusets.is_some() && reading.at_ns > entry.written_ns;
+            let is_fresh = reading.at_ns > entry.written_ns;
+            let cpus_read = reading.cpusets.is_some() && is_fresh;
+            let awaited_disk = entry.awaits_disk(&self.config.guardian.guardable);
             let of_pod = entry.container.engine == Engine::Kubernetes && (cpus_read || reading.above.is_some());
             let before = of_pod.then(|| self.kubelet(id)).flatten();
             let Some(entry) = self.entries.get_mut(&id) else { continue };
-            entry.take(reading, memory_ends);
-            if of_pod && self.kubelet(id) != before {
+            let ended = entry.take(reading, is_fresh, Pace::new(&self.config.guardian.window));
+            let found_disk = awaited_disk && entry.device().is_some();
+            if found_disk || (of_pod && self.kubelet(id) != before) {
                 self.decide_guard(id);
             }
             if cpus_read {
@@ -37,18 +40,24 @@ impl State {
             if self.entries.get(&id).is_some_and(|e| e.phase != Phase::Guarded) {
                 self.reserve_unguarded(id);
             }
-            if memory_ends {
-                self.check_memory(id);
-                if self.config.guardian.active {
-                    self.record_windows(&[id], Resource::Mem, decided_ns);
-                    self.judge(id, ResourceSet::only(Resource::Mem), decided_ns as f64 / 1e9);
-                    if let Some(entry) = self.entries.get_mut(&id) {
-                        entry.subject.next_window(ResourceSet::only(Resource::Mem));
-                    }
-                }
+            for resource in ended.iter() {
+                self.check_limit(id, resource);
+                self.end_metered(id, resource, decided_ns);
             }
         }
         self.carry_out(decided_ns);
+    }
+
+    /// A window is over that the meter's readings are for.
+    fn end_metered(&mut self, id: u64, resource: Resource, ended_ns: u64) {
+        if !self.config.guardian.active {
+            return;
+        }
+        self.record_windows(&[id], resource, ended_ns);
+        self.judge(id, ResourceSet::only(resource), ended_ns as f64 / 1e9);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.subject.next_window(ResourceSet::only(resource));
+        }
     }
 
     /// Holds our count of CPU time against the kernel's own, for those containers whose turn it is.
@@ -102,6 +111,11 @@ impl State {
         }
     }
 
+    /// The quota that [`Self::still_stands`] has just read, where it reads.
+    pub(super) fn looked_at(&self, id: u64) -> Option<CpuLimit> {
+        self.entries.get(&id)?.cpu.filter(|_| self.config.scaler.check_core_map)
+    }
+
     /// Whether the limit still stands that a grant of CPU goes from. What something else has written meanwhile is not written over
     /// unseen: it is handled first, and where it is adopted the grant is void.
     pub(super) fn still_stands(&mut self, id: u64, from: Limit) -> bool {
@@ -141,16 +155,16 @@ impl State {
         }
     }
 
-    /// Holds the memory limit that was read against the one that should stand.
-    fn check_memory(&mut self, id: u64) {
+    /// Holds the limit that was read against the one that should stand.
+    fn check_limit(&mut self, id: u64, resource: Resource) {
         let Some(entry) = self.entries.get(&id) else { return };
-        if !entry.is_written() || entry.in_flight.contains(Resource::Mem) {
+        if !entry.is_written() || entry.in_flight.contains(resource) {
             return;
         }
-        let Some(ours) = entry.subject.resources[Resource::Mem].as_ref().and_then(|g| g.current).map(Limit::At) else { return };
-        let theirs = entry.applied(Resource::Mem);
-        if ours != theirs {
-            self.foreign_change(id, Resource::Mem, ours, theirs);
+        let Some(ours) = entry.subject.resources[resource].as_ref().and_then(|g| g.current).map(Limit::At) else { return };
+        let theirs = entry.applied(resource);
+        if !reads_as(resource, ours, theirs) {
+            self.foreign_change(id, resource, ours, theirs);
         }
     }
 
@@ -195,21 +209,21 @@ impl State {
     }
 }
 
+/// Whether a limit reads back as `theirs` once `ours` was written: the kernel keeps whole pages of memory, of up to 64 KiB, and whole bytes
+/// a second.
+fn reads_as(resource: Resource, ours: Limit, theirs: Limit) -> bool {
+    let grain = if resource == Resource::Mem { 1.0 / 16.0 } else { 1.0 / MIB };
+    match (ours, theirs) {
+        (Limit::At(ours), Limit::At(theirs)) => (ours - theirs).abs() < grain,
+        _ => ours == theirs,
+    }
+}
+
 impl Entry {
-    /// Takes over what was read; what was not read this time stays as it was.
-    fn take(&mut self, reading: Reading, memory_ends: bool) {
-        let seconds = reading.at_ns.saturating_sub(self.disks_at_ns) as f64 / 1e9;
-        if let (Some(now), true) = (&reading.disks, seconds > 0.0) {
-            if let Some(before) = &self.last.disks {
-                let mib_s = |of: fn(&DiskReading) -> u64| {
-                    let sum = |all: &[DiskReading]| all.iter().map(of).sum::<u64>();
-                    sum(now).saturating_sub(sum(before)) as f64 / (1024.0 * 1024.0) / seconds
-                };
-                self.usage[Resource::DiskRead] = Some(mib_s(|d| d.read_bytes));
-                self.usage[Resource::DiskWrite] = Some(mib_s(|d| d.write_bytes));
-            }
-            self.disks_at_ns = reading.at_ns;
-        }
+    /// Takes over what was read; what was not read this time stays as it was, and so does a limit that was written since (not `is_fresh`).
+    /// Gives the guarded resources whose windows end with it.
+    fn take(&mut self, mut reading: Reading, is_fresh: bool, pace: Pace<'_>) -> ResourceSet {
+        let mut ended = ResourceSet::NONE;
         let seconds = reading.at_ns.saturating_sub(self.net_at_ns) as f64 / 1e9;
         if let (Some(now), true) = (&reading.net, seconds > 0.0) {
             if let Some(before) = self.last.net.as_ref().filter(|_| !now.shares_host) {
@@ -219,10 +233,14 @@ impl Entry {
             }
             self.net_at_ns = reading.at_ns;
         }
-        if memory_ends && let Some(memory) = reading.memory {
+        if let Some(memory) = reading.memory.filter(|_| is_fresh) {
             self.usage[Resource::Mem] = Some(memory.usage_mib);
             if let Some(guarded) = &mut self.subject.resources[Resource::Mem] {
                 guarded.usage = Some(memory.usage_mib);
+                if pace.ends(Resource::Mem, reading.at_ns.saturating_sub(self.memory_opened_ns)) {
+                    self.memory_opened_ns = reading.at_ns;
+                    ended.insert(Resource::Mem);
+                }
             }
             self.last.memory = Some(memory);
         }
@@ -239,7 +257,6 @@ impl Entry {
         last.effective_cpu = reading.effective_cpu.or(last.effective_cpu);
         last.above = reading.above.or(last.above);
         last.cpusets = reading.cpusets.or(last.cpusets.take());
-        last.disks = reading.disks.or(last.disks.take());
         last.net = reading.net.or(last.net.take());
         if self.phase != Phase::Guarded {
             self.cpu = reading.cpu_limit.or(self.cpu);
@@ -247,5 +264,9 @@ impl Entry {
         if self.began.cpu_time.is_none() {
             self.began.cpu_time = self.last.cpu_time;
         }
+        if let Some(disks) = reading.disks.take().filter(|_| is_fresh) {
+            ended = ended.iter().chain(self.take_disks(disks, reading.at_ns, pace).iter()).collect();
+        }
+        ended
     }
 }

@@ -20,6 +20,7 @@ use super::claim::Waiting;
 use super::entry::{Entry, Phase};
 use super::journal::Journal;
 use super::latency::Latencies;
+use super::pace::Pace;
 use super::publish::Publisher;
 use super::settings::{Own, Settings};
 use super::window::Window;
@@ -180,7 +181,7 @@ impl State {
         };
         state.set_host_max();
         state.set_cores();
-        state.meter.ask(Ask::Tick(state.meter_tick()));
+        state.meter.ask(Ask::Tick(state.pace().tick()));
         state.publish();
         state
     }
@@ -189,9 +190,8 @@ impl State {
         self.config.guardian.window[Resource::Cpu]
     }
 
-    /// The meter keeps the pace of the shortest of the windows that it feeds.
-    fn meter_tick(&self) -> Duration {
-        self.config.guardian.window[Resource::Mem].min(Duration::from_secs(1))
+    pub(super) fn pace(&self) -> Pace<'_> {
+        Pace::new(&self.config.guardian.window)
     }
 
     /// What the host may give out: as configured, else what the machine has.
@@ -267,7 +267,7 @@ impl State {
         match self.source.track(&entry.cgroup) {
             Ok(slot) => {
                 entry.slot = Some(slot);
-                entry.opened_ns = self.source.used_ns(slot);
+                entry.opened = self.source.used_ns(slot).map(|used_ns| self.window.opening(used_ns));
                 self.by_slot.insert(slot, id);
             }
             Err(e) => {
@@ -338,7 +338,7 @@ impl State {
         self.window.set_length(self.config.guardian.window[Resource::Cpu]);
         self.set_host_max();
         self.set_cores();
-        self.meter.ask(Ask::Tick(self.meter_tick()));
+        self.meter.ask(Ask::Tick(self.pace().tick()));
         let ids: Vec<u64> = self.entries.keys().copied().collect();
         for id in ids {
             self.decide_guard(id);

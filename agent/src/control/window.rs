@@ -8,6 +8,7 @@ use headroom_model::resource::{Resource, ResourceSet};
 
 use super::entry::{Entry, Phase};
 use super::latency::Timed;
+use super::opening::{Opening, shares};
 use super::recorder::Window as Recorded;
 use super::state::State;
 use crate::clock;
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::sampler::{Passed, UsageSource};
 
 /// A window longer than so many of its lengths is a gap (suspend, a paused VM): not judged.
-const GAP: u64 = 5;
+pub(super) const GAP: u64 = 5;
 
 /// The window that is open.
 #[derive(Clone, Copy, Debug)]
@@ -33,19 +34,19 @@ impl Window {
         self.length_ns = nanos(length);
     }
 
+    /// What a container has used when it opens.
+    pub(super) fn opening(&self, used_ns: u64) -> Opening {
+        Opening { at_ns: self.opened_ns, used_ns }
+    }
+
     /// When it should end.
     fn due_ns(&self) -> u64 {
         self.opened_ns + self.length_ns
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Mean usage in shares of `used_ns` over `length_ns`.
-fn shares(used_ns: u64, length_ns: u64) -> f64 {
-    used_ns as f64 / length_ns as f64 * 100.0
 }
 
 impl State {
@@ -65,9 +66,9 @@ impl State {
             return;
         }
         let is_gap = length > GAP * self.window.length_ns;
+        self.window.opened_ns = now;
         self.measure(length, is_gap);
         self.latencies.record(Timed::Sampling, clock::monotonic_ns().saturating_sub(now));
-        self.window.opened_ns = now;
         if is_gap {
             self.counters.gaps += 1;
         } else if self.config.guardian.active {
@@ -88,17 +89,31 @@ impl State {
     fn measure(&mut self, length_ns: u64, is_gap: bool) {
         let host_cpu = self.ledger.host_max(Resource::Cpu);
         let (reads_split, reads_throttling) = (self.guardian.rules().reads_cpu_split(), self.guardian.rules().reads_throttling());
+        let follows_bursts = self.guardian.rejudge && self.config.guardian.active && !is_gap;
         for entry in self.entries.values_mut() {
             let used = entry.slot.and_then(|slot| self.source.used_ns(slot));
-            let usage = match (entry.opened_ns, used) {
+            let ends = used.map(|used_ns| self.window.opening(used_ns));
+            let goes_on = if follows_bursts { begins_with_burst(entry, self.source.as_ref(), ends) } else { None };
+            entry.goes_on = goes_on.is_some();
+            if let (Some(woke), Some(opened)) = (goes_on, entry.opened) {
+                // Until it woke it did nothing: that is no window to be judged by, for it ends in a burst.
+                self.counters.windows_moved += 1;
+                entry.opened = goes_on;
+                entry.usage[Resource::Cpu] = Some(0.0);
+                entry.account((woke.at_ns - opened.at_ns) as f64 / 1e9, host_cpu);
+                continue;
+            }
+            let length_ns = entry.opened.map_or(length_ns, |opened| self.window.opened_ns.saturating_sub(opened.at_ns));
+            let usage = match (entry.opened, ends) {
                 // A window that ended late has a lower mean than was certain while it should have ended in time: what it was judged by counts.
-                (Some(before), Some(after)) if !is_gap => {
-                    Some(shares(after.saturating_sub(before), length_ns).max(entry.certain))
-                }
+                (Some(opened), Some(ends)) if !is_gap => Some(opened.mean(ends).max(entry.certain)),
                 _ => None,
             };
             entry.certain = 0.0;
-            entry.opened_ns = used;
+            entry.opened = ends;
+            if let (Some(slot), Some(used_ns)) = (entry.slot, used) {
+                self.source.open(slot, used_ns);
+            }
             if entry.armed_ns.is_some_and(|armed| used.is_some_and(|used| used >= armed)) {
                 entry.armed_ns = None;
                 self.counters.early_missed += 1;
@@ -122,7 +137,7 @@ impl State {
     fn judge_windows(&mut self, ended_ns: u64) {
         let cpu = ResourceSet::only(Resource::Cpu);
         let mut due = std::mem::take(&mut self.due);
-        due.extend(self.entries.iter().filter(|(_, e)| e.phase == Phase::Guarded).map(|(id, _)| *id));
+        due.extend(self.entries.iter().filter(|(_, e)| e.phase == Phase::Guarded && !e.goes_on).map(|(id, _)| *id));
         self.record_windows(&due, Resource::Cpu, ended_ns);
         while !due.is_empty() {
             for id in due.drain(..) {
@@ -135,7 +150,7 @@ impl State {
         }
         self.write_staged(ended_ns);
         self.due = due;
-        for entry in self.entries.values_mut() {
+        for entry in self.entries.values_mut().filter(|entry| !entry.goes_on) {
             entry.subject.next_window(cpu);
         }
     }
@@ -218,12 +233,13 @@ impl State {
         let entry = self.entries.get_mut(&id)?;
         entry.armed_ns = None;
         // A word about a window that has ended meanwhile: its end has judged it.
-        let used = entry.opened_ns.and_then(|opened| passed.used_ns.checked_sub(opened))?;
+        let opened = entry.opened?;
+        let used_ns = passed.used_ns.checked_sub(opened.used_ns)?;
         if !self.config.guardian.active || !entry.may_judge(Resource::Cpu, Self::now()) {
             return None;
         }
-        let end = self.window.due_ns() as f64 / 1e9;
-        let certain = shares(used, self.window.length_ns);
+        let due_ns = self.window.due_ns();
+        let (end, certain) = (due_ns as f64 / 1e9, shares(used_ns, due_ns.saturating_sub(opened.at_ns)));
         self.guardian.event_timeout = self.config.guardian.event_timeout(Resource::Cpu).as_secs_f64();
         if !self.guardian.judge_early(&mut entry.subject, Resource::Cpu, certain, end, &mut self.judgement) {
             return None;
@@ -236,14 +252,25 @@ impl State {
     }
 }
 
+/// Where the window of a container should have begun, if its burst is cut by the border that `ends` it; see [`Opening::with_burst`].
+fn begins_with_burst(entry: &Entry, source: &dyn UsageSource, ends: Option<Opening>) -> Option<Opening> {
+    let (opened, ends) = (entry.opened?, ends?);
+    // Most containers are idle most of the time; and what was judged already is judged.
+    if ends.used_ns == opened.used_ns || entry.certain > 0.0 || !entry.may_judge(Resource::Cpu, ends.at_ns as f64 / 1e9) {
+        return None;
+    }
+    let upper = entry.subject.resources[Resource::Cpu].as_ref()?.thresholds()?.upper;
+    opened.with_burst(source.woke_ns(entry.slot?), ends, upper)
+}
+
 /// Arms one container for the open window, unless it is armed just so. Returns what is to be judged at once, if the threshold has been
 /// passed already.
 fn arm(entry: &mut Entry, source: &mut dyn UsageSource, config: &Config, window: Window, now: f64) -> Option<Passed> {
     let slot = entry.slot?;
     let upper = entry.subject.resources[Resource::Cpu].as_ref().and_then(Guarded::thresholds).map(|t| t.upper);
-    let threshold = match (upper, entry.opened_ns) {
+    let threshold = match (upper, entry.opened) {
         (Some(upper), Some(opened)) if upper > 0.0 && config.guardian.active && entry.may_judge(Resource::Cpu, now) => {
-            Some(opened.saturating_add(part(upper, window.length_ns)))
+            Some(opened.used_ns.saturating_add(part(upper, window.due_ns().saturating_sub(opened.at_ns))))
         }
         _ => None,
     };

@@ -1,5 +1,6 @@
 //! Limits that people and programs set through the REST interface, and putting back the originals.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
@@ -10,7 +11,7 @@ use super::Command;
 use super::apply::Pending;
 use super::state::State;
 use crate::api::command::{Change as Wish, ContainerWrite, WriteError};
-use crate::cgroup::{ApplyError, Change, CpuLimit, CpuList, Device};
+use crate::cgroup::{ApplyError, Change, CpuLimit, CpuList};
 use crate::clock;
 use crate::sampler::meter;
 use crate::scaler::memory_change;
@@ -82,14 +83,8 @@ impl State {
                     None => return Err(refused("the memory controller is not mounted".into())),
                 },
                 _ => {
-                    let disk = entry.last.disks.iter().flatten().next();
-                    let no_disk = || refused("it has used no disk yet, so there is no device to limit".into());
-                    let device = disk.map(|d| Device { ..d.device }).ok_or_else(no_disk)?;
-                    if resource == Resource::DiskRead {
-                        Change::DiskRead { device, limit }
-                    } else {
-                        Change::DiskWrite { device, limit }
-                    }
+                    let no_disk = || refused(entry.has_no_disk().unwrap_or_default());
+                    entry.disk_change(resource, limit).ok_or_else(no_disk)?
                 }
             });
             from.push((resource, entry.in_force(resource)));
@@ -183,33 +178,46 @@ impl State {
             // One that is no longer guarded is no longer ours: its limits are left, and what was found stays known.
             let record = self.entries.get(&id).and_then(|e| e.record.clone()).filter(|record| record.guarded);
             let Some(record) = record else { continue };
-            if self.restore(id, &record) { self.writer.submit(Job::Forget { cgroup_id: id }) } else { open.push(id) }
+            let jobs = self.restore(id, &record);
+            open.extend(std::iter::repeat_n(id, jobs));
+            if jobs == 0 {
+                self.writer.submit(Job::Forget { cgroup_id: id });
+            }
         }
+        let mut failed = BTreeSet::new();
         while !open.is_empty() {
             match reports.recv_deadline(deadline) {
                 Ok(Command::Report(Report::Applied { ticket, result, .. })) => {
                     let Some(Pending::Set { id, .. }) = self.pending.remove(&ticket) else { continue };
-                    open.retain(|open| *open != id);
-                    match result {
-                        Ok(()) => self.writer.submit(Job::Forget { cgroup_id: id }),
-                        Err(e) => tracing::error!(id, "the original limit was not put back: {e}"),
+                    if let Some(at) = open.iter().position(|open| *open == id) {
+                        open.swap_remove(at);
+                    }
+                    if let Err(e) = result {
+                        tracing::error!(id, "the original limit was not put back: {e}");
+                        failed.insert(id);
+                    }
+                    if !open.contains(&id) && !failed.contains(&id) {
+                        self.writer.submit(Job::Forget { cgroup_id: id });
                     }
                 }
                 Ok(_) => {}
                 Err(_) => {
-                    tracing::error!("{} containers' memory limits or CPUs were not put back in time", open.len());
+                    tracing::error!("{} limits of memory, disks or CPUs were not put back in time", open.len());
                     return;
                 }
             }
         }
     }
 
-    /// Returns whether all is back already.
-    fn restore(&mut self, id: u64, record: &Record) -> bool {
+    /// Returns how many jobs were given to the writer threads for it.
+    fn restore(&mut self, id: u64, record: &Record) -> usize {
         let why = "the agent ends; what was found before the first touch is put back";
-        let mut slow: Vec<Change> = record.cpuset.clone().map(Change::Cpuset).into_iter().collect();
+        let mut slow: Vec<(Resource, Limit, Vec<Change>)> = Vec::new();
+        if let Some(cpus) = record.cpuset.clone() {
+            slow.push((Resource::Cpu, Limit::Unlimited, vec![Change::Cpuset(cpus)]));
+        }
         for (resource, original) in &record.resources {
-            let Some(entry) = self.entries.get(&id) else { return true };
+            let Some(entry) = self.entries.get(&id) else { return 0 };
             let from = entry.applied(*resource);
             match resource {
                 Resource::Cpu => {
@@ -220,22 +228,24 @@ impl State {
                     self.tell_set(id, *resource, "Restore", why.into(), (from, original.limit), outcome, detail);
                 }
                 Resource::Mem => {
-                    slow.extend(self.host.memory_version.map(|version| memory_change(version, original.limit)));
-                    slow.extend(original.hard.filter(|hard| *hard != entry.hard_memory()).map(Change::MemoryMax));
+                    let hard = original.hard.filter(|hard| *hard != entry.hard_memory()).map(Change::MemoryMax);
+                    let moving = self.host.memory_version.map(|version| memory_change(version, original.limit));
+                    slow.push((*resource, original.limit, moving.into_iter().chain(hard).collect()));
                 }
-                _ => {}
+                _ => {
+                    let change = entry.disk_change(*resource, original.limit);
+                    slow.push((*resource, original.limit, change.into_iter().collect()));
+                }
             }
         }
-        if slow.is_empty() {
-            return true;
+        slow.retain(|(.., changes)| !changes.is_empty());
+        let jobs = slow.len();
+        // One that fails does not keep the others from being put back.
+        for (resource, to, changes) in slow {
+            let pending = Pending::Set { id, resource, from: to, to, action: "Restore", why: why.into() };
+            self.submit(id, Some(resource), changes, pending);
         }
-        let (resource, to) = match record.resources.get(&Resource::Mem) {
-            Some(original) => (Resource::Mem, original.limit),
-            None => (Resource::Cpu, Limit::Unlimited),
-        };
-        let pending = Pending::Set { id, resource, from: to, to, action: "Restore", why: why.into() };
-        self.submit(id, Some(resource), slow, pending);
-        false
+        jobs
     }
 
     fn restore_cpu(&mut self, id: u64, original: &Original) -> Result<(), String> {

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headroom_model::wire::Orders;
@@ -46,14 +45,14 @@ pub(super) async fn ask(
     shared: &Shared,
 ) {
     let mut after = orders.borrow().as_ref().map(|orders| orders.revision.clone()).unwrap_or_default();
-    let mut patience = Patience::new();
+    let mut patience = Patience::new(client);
     let mut is_away = false;
     let mut sets = sets::Setting::new(Arc::clone(&control), shared.clone());
     let requests = requests::Requests::new(control, shared.clone(), orders.subscribe());
     loop {
         match client.orders(identity.host(), identity.instance(), &after, WAIT).await {
             Ok(news) => {
-                patience = Patience::new();
+                patience = Patience::new(client);
                 if std::mem::take(&mut is_away) {
                     tracing::info!("central answers again");
                 }
@@ -65,7 +64,6 @@ pub(super) async fn ask(
                             tracing::warn!("central's orders are not kept for a restart: {e}");
                         }
                         sets.carry_out(&new.sets);
-                        shared.wants_counted.store(new.wants_counted, Ordering::Relaxed);
                         let new = Arc::new(new);
                         orders.send_replace(Some(Arc::clone(&new)));
                         requests.carry_out(&new.requests);
@@ -82,6 +80,10 @@ pub(super) async fn ask(
                         Failure::Away { .. } => tracing::warn!("{failure}; decisions go on without it"),
                         Failure::Refused { .. } => tracing::error!("{failure}; decisions go on without it"),
                     }
+                }
+                if matches!(failure, Failure::Away { .. }) && client.urls().len() > 1 {
+                    // Whoever is asked now is to know of this host, too.
+                    shared.now.notify_one();
                 }
                 patience.wait().await;
             }

@@ -1,7 +1,6 @@
 //! Takes stock every few seconds, and sends it.
 
 use std::io::Write as _;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -14,7 +13,7 @@ use super::client::{Client, Failure};
 use super::identity::Identity;
 use super::queue::Queue;
 use super::report::{Moment, report as make};
-use super::{Parts, Patience, Shared};
+use super::{Parts, Patience, Received, Shared};
 use crate::clock;
 use crate::status::Snapshot;
 
@@ -22,7 +21,14 @@ use crate::status::Snapshot;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// For ever: one part fills the queue, the other empties it.
-pub(super) async fn report(client: &Client, identity: &Identity, interval: Duration, parts: &Parts, shared: &Shared) {
+pub(super) async fn report(
+    client: &Client,
+    identity: &Identity,
+    interval: Duration,
+    parts: &Parts,
+    received: &Received,
+    shared: &Shared,
+) {
     let queue = std::cell::RefCell::new(Queue::new());
     let filled = Notify::new();
     let filling = async {
@@ -49,7 +55,7 @@ pub(super) async fn report(client: &Client, identity: &Identity, interval: Durat
                     problems: in_force.problems.clone(),
                     dropped: queue.borrow().dropped(),
                     sequence,
-                    wants_counted: shared.wants_counted.load(Ordering::Relaxed),
+                    wants_counted: received.wants_counted(),
                 };
                 match compressed(&make(identity, parts, moment)) {
                     Ok(report) => queue.borrow_mut().push(report),
@@ -61,7 +67,7 @@ pub(super) async fn report(client: &Client, identity: &Identity, interval: Durat
         }
     };
     let sending = async {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(client);
         let mut is_away = false;
         loop {
             // What is being sent stays in its place until it is taken: a newer one may push it out meanwhile.
@@ -73,7 +79,7 @@ pub(super) async fn report(client: &Client, identity: &Identity, interval: Durat
             let is_gone = queue.borrow().first().is_none_or(|now| *now != *first);
             match sent {
                 Ok(()) => {
-                    patience = Patience::new();
+                    patience = Patience::new(client);
                     is_away = false;
                     if !is_gone {
                         queue.borrow_mut().pop();

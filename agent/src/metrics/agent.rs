@@ -51,6 +51,11 @@ fn counters(page: &mut Exposition, counters: &Counters) {
         ("headroom_gaps_total", "Windows so much too long that they were not judged.", counters.gaps),
         ("headroom_early_windows_total", "Windows judged before their end.", counters.early),
         ("headroom_early_missed_total", "Passed thresholds that only the window's end has seen.", counters.early_missed),
+        (
+            "headroom_windows_moved_total",
+            "CPU windows that began with their container's burst instead of at the border.",
+            counters.windows_moved,
+        ),
         ("headroom_journal_dropped_total", "Decisions and windows that were not written down.", counters.journal_dropped),
         ("headroom_drift_corrected_total", "Limits changed by others that were put right or adopted.", counters.drift_corrected),
         ("headroom_usage_corrected_total", "Times the CPU count was put right after the kernel's own.", counters.usage_corrected),

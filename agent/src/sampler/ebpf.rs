@@ -168,6 +168,8 @@ impl UsageSource for EbpfSource {
         if let Some(cell) = self.cells.get(slot as usize) {
             cell.armed_ns.store(DISARMED, Ordering::SeqCst);
             cell.used_ns.store(0, Ordering::SeqCst);
+            cell.opened_ns.store(0, Ordering::SeqCst);
+            cell.woke_ns.store(0, Ordering::SeqCst);
             cell.parent.store(parent_word(parent), Ordering::Relaxed);
             cell.cgroup_id.store(cgroup.id(), Ordering::Relaxed);
         }
@@ -203,6 +205,18 @@ impl UsageSource for EbpfSource {
         let said = self.said.get_mut(slot.0 as usize)?.as_mut()?;
         *said = used.max(*said);
         Some(*said)
+    }
+
+    fn open(&mut self, slot: SlotId, used_ns: u64) {
+        let Some(cell) = self.cell(slot) else { return };
+        // Most containers are idle most of the time: their lines stay where they are.
+        if cell.opened_ns.load(Ordering::Relaxed) != used_ns {
+            cell.opened_ns.store(used_ns, Ordering::SeqCst);
+        }
+    }
+
+    fn woke_ns(&self, slot: SlotId) -> Option<u64> {
+        Some(self.cell(slot)?.woke_ns.load(Ordering::Relaxed))
     }
 
     fn arm(&mut self, slot: SlotId, threshold_ns: Option<u64>) -> bool {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 
 use headroom_model::limit::Limit;
+use headroom_model::resource::{Resource, ResourceSet};
 use tokio::sync::oneshot;
 
 use crate::cgroup::{
@@ -82,14 +83,12 @@ pub enum News {
 pub enum Ask {
     /// Say so once everything is passed on that discovery has told up to now.
     CatchUp(oneshot::Sender<()>),
-    /// Read this container's throttling and accounting (`cpu`) or memory (`mem`) at every tick.
+    /// Read of this container at every tick what these resources are judged by: of CPU its throttling and accounting.
     Follow {
         /// Whose.
         cgroup_id: u64,
-        /// Throttling counters and CPU accounting.
-        cpu: bool,
-        /// Memory.
-        mem: bool,
+        /// Which.
+        what: ResourceSet,
     },
     /// A new pace.
     Tick(Duration),
@@ -139,14 +138,12 @@ impl Meter {
     }
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Target {
     cgroup: Arc<Cgroup>,
     cpu_clock: Option<CpuClock>,
     throttle_clock: Option<ThrottleClock>,
     is_of_pod: bool,
-    follow_cpu: bool,
-    follow_mem: bool,
+    follows: ResourceSet,
     /// Its CPU time as last read.
     total_ns: Option<u64>,
     /// It has run since its last turn.
@@ -177,9 +174,9 @@ impl State {
                         // Who asked may have given up.
                         done.send(()).ok();
                     }
-                    Ok(Ask::Follow { cgroup_id, cpu, mem }) => {
+                    Ok(Ask::Follow { cgroup_id, what }) => {
                         if let Some(target) = self.targets.get_mut(&cgroup_id) {
-                            (target.follow_cpu, target.follow_mem) = (cpu, mem);
+                            target.follows = what;
                         }
                     }
                     Ok(Ask::Tick(new)) => { tick = new; next = Instant::now() + tick; }
@@ -222,13 +219,12 @@ impl State {
             cpu_clock: None,
             throttle_clock: None,
             is_of_pod: container.engine == Engine::Kubernetes,
-            follow_cpu: false,
-            follow_mem: false,
+            follows: ResourceSet::NONE,
             total_ns: None,
             has_run: true,
             rested: 0,
         };
-        let first = Box::new(read(container.cgroup_id, &mut target, (true, true, true)));
+        let first = Box::new(read(container.cgroup_id, &mut target, true, ResourceSet::ALL));
         self.targets.insert(container.cgroup_id, target);
         (self.tell)(News::Appeared { container, cgroup, first });
     }
@@ -247,8 +243,11 @@ impl State {
             .iter_mut()
             .filter_map(|(&id, target)| {
                 let (whole, has_run) = target.look(id % TURNS == turn);
-                let (cpu, mem) = (target.follow_cpu && has_run, target.follow_mem);
-                (whole || cpu || mem).then(|| read(id, target, (whole || cpu, whole || mem, whole)))
+                let mut what = if whole { ResourceSet::ALL } else { target.follows };
+                if !whole && !has_run {
+                    what.remove(Resource::Cpu);
+                }
+                (!what.is_empty()).then(|| read(id, target, whole, what))
             })
             .collect();
         if !readings.is_empty() {
@@ -261,7 +260,7 @@ impl Target {
     /// Whether it is to be read whole, and whether it has run since the last look. Who has not run has used nothing, and most
     /// containers are idle: one short read tells.
     fn look(&mut self, is_its_turn: bool) -> (bool, bool) {
-        if !is_its_turn && !self.follow_cpu {
+        if !is_its_turn && !self.follows.contains(Resource::Cpu) {
             return (false, false);
         }
         let total_ns = self.cpu_clock.as_ref().and_then(|clock| clock.total_ns().ok());
@@ -283,9 +282,10 @@ pub(crate) fn cpusets(cgroup: &Cgroup) -> Option<CpuSets> {
     cgroup.cpuset().ok().or_else(inherited)
 }
 
-/// Reads its CPU accounting, its memory, or everything. A file that is not there, or a container that goes meanwhile, is no reading.
-fn read(cgroup_id: u64, target: &mut Target, (cpu, mem, whole): (bool, bool, bool)) -> Reading {
+/// Reads everything, or what these resources are judged by. A file that is not there, or a container that goes meanwhile, is no reading.
+fn read(cgroup_id: u64, target: &mut Target, whole: bool, what: ResourceSet) -> Reading {
     let cgroup = &target.cgroup;
+    let (cpu, disks) = (what.contains(Resource::Cpu), what.contains(Resource::DiskRead) || what.contains(Resource::DiskWrite));
     // An engine makes a container's cgroups one hierarchy after the other: what is not there yet is tried again.
     if whole {
         target.cpu_clock = target.cpu_clock.take().or_else(|| cgroup.cpu_clock().ok());
@@ -296,13 +296,13 @@ fn read(cgroup_id: u64, target: &mut Target, (cpu, mem, whole): (bool, bool, boo
         at_ns: clock::monotonic_ns(),
         cpu_time: target.cpu_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         throttling: target.throttle_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
-        memory: mem.then(|| cgroup.memory().ok()).flatten(),
+        memory: what.contains(Resource::Mem).then(|| cgroup.memory().ok()).flatten(),
         // The control thread reads those that it guards itself.
-        cpu_limit: (whole && !target.follow_cpu).then(|| cgroup.cpu_limit().ok()).flatten(),
+        cpu_limit: (whole && !target.follows.contains(Resource::Cpu)).then(|| cgroup.cpu_limit().ok()).flatten(),
         effective_cpu: whole.then(|| cgroup.effective_cpu_limit().ok()).flatten(),
         above: (whole && target.is_of_pod).then(|| cgroup.limits_above().ok()).flatten(),
         cpusets: whole.then(|| cpusets(cgroup)).flatten(),
-        disks: whole.then(|| cgroup.disk().ok()).flatten(),
+        disks: disks.then(|| cgroup.disk().ok()).flatten(),
         net: whole.then(|| cgroup.net().ok()).flatten().flatten(),
     }
 }

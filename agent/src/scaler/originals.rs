@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::{CgroupPath, CpuList};
+use crate::cgroup::{CgroupPath, CpuList, Device};
 
 /// What is kept of one guarded container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Original {
     /// The hard limit found, in MiB; memory on cgroup v2 only, where the limit that moves is a softer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hard: Option<Limit>,
+    /// The disk that the limit is for; disks only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
     /// The structure's `max`: what `release` lifts the limit to.
     pub max: f64,
 }
@@ -165,7 +168,10 @@ mod tests {
     use super::*;
 
     fn record(cgroup_id: u64, boot_id: &str) -> Record {
-        let cpu = Original { limit: Limit::Unlimited, period_us: Some(100_000), burst_us: Some(0), hard: None, max: 200.0 };
+        let (limit, max) = (Limit::Unlimited, 200.0);
+        let cpu = Original { limit, period_us: Some(100_000), burst_us: Some(0), hard: None, device: None, max };
+        let device = Some(Device { major: 254, minor: 0 });
+        let disk = Original { limit, period_us: None, burst_us: None, hard: None, device, max };
         Record {
             boot_id: boot_id.into(),
             cgroup_id,
@@ -173,7 +179,7 @@ mod tests {
             name: "cont0".into(),
             guarded: true,
             hold: false,
-            resources: BTreeMap::from([(Resource::Cpu, cpu)]),
+            resources: BTreeMap::from([(Resource::Cpu, cpu), (Resource::DiskWrite, disk)]),
             cpuset: Some("0-1".parse().unwrap()),
         }
     }

@@ -1,93 +1,19 @@
 //! Bandwidth of a real disk under a real writer. The disk is a guest's own, told by its serial number: it is written over.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use headroom_agent::cgroup::{Change, Device};
 use headroom_model::limit::Limit;
 
+use crate::disk::{Disk, Writer, done, guests_disk, number, written};
 use crate::support::{TestCgroup, wait_until};
 
-/// What `cargo xtask vm --disk` calls it.
-const SERIAL: &str = "headroom-test";
-const MIB: f64 = 1_048_576.0;
 /// A limit holds on average: what was let through before it counts is over by then.
 const SETTLES: Duration = Duration::from_secs(1);
-
-/// The guest's disk with a filesystem on it, mounted until this is dropped.
-struct Disk {
-    device: Device,
-    node: PathBuf,
-    mount: tempfile::TempDir,
-}
-
-/// Its name below `/sys/block`.
-fn name() -> String {
-    let disks = fs::read_dir("/sys/block").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let has_serial =
-        |disk: &String| fs::read_to_string(format!("/sys/block/{disk}/serial")).is_ok_and(|serial| serial.trim() == SERIAL);
-    disks.into_iter().find(has_serial).expect("a guest's disk: cargo xtask vm --disk 256")
-}
-
-fn number(of: &str) -> Device {
-    fs::read_to_string(format!("/sys/class/block/{of}/dev")).unwrap().trim().parse().unwrap()
-}
-
-fn done(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-impl Disk {
-    fn new() -> Self {
-        let name = name();
-        let node = Path::new("/dev").join(&name);
-        let mount = tempfile::tempdir().unwrap();
-        done(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&node));
-        done(Command::new("mount").arg(&node).arg(mount.path()));
-        Self { device: number(&name), node, mount }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(self.mount.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()) || thread::panicking(), "{} stays mounted", self.node.display());
-    }
-}
-
-/// Writes the same 64 MiB over and over; ended when this is dropped.
-struct Writer(Child);
-
-impl Writer {
-    /// `flags` are dd's: past the page cache, or through it and waited for.
-    fn start(cgroup: &TestCgroup, disk: &Disk, flags: &str) -> Self {
-        let file = disk.mount.path().join("file");
-        let script = format!(
-            "read go; while :; do dd if=/dev/zero of={} bs=64k count=1024 conv=notrunc oflag={flags} 2>&1 || exit; done",
-            file.display()
-        );
-        let mut shell = Command::new("sh");
-        let mut child = shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        cgroup.add(child.id());
-        drop(child.stdin.take());
-        Self(child)
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn written(cgroup: &TestCgroup, device: Device) -> f64 {
-    cgroup.disk().unwrap().iter().filter(|disk| disk.device == device).map(|disk| disk.write_bytes as f64 / MIB).sum()
-}
 
 /// MiB a second that reach the disk, over a few seconds.
 fn rate(cgroup: &TestCgroup, device: Device) -> f64 {
@@ -99,7 +25,7 @@ fn rate(cgroup: &TestCgroup, device: Device) -> f64 {
 
 /// Limits that are lowered, raised and taken off under a writer are what reaches the disk.
 fn follows(flags: &str) -> Vec<f64> {
-    let disk = Disk::new();
+    let disk = Disk::guests();
     let cgroup = TestCgroup::new("writer");
     let set = |limit| cgroup.apply(&[Change::DiskWrite { device: disk.device, limit }]).unwrap();
     let writer = Writer::start(&cgroup, &disk, flags);
@@ -140,7 +66,7 @@ fn a_limit_holds_what_goes_through_the_page_cache() {
 #[test]
 #[ignore = "writes over a disk, which only a guest has for that: cargo xtask test runs it there"]
 fn a_partition_takes_no_limit() {
-    let name = name();
+    let name = guests_disk();
     let node = Path::new("/dev").join(&name);
     // A partition table by hand: one entry, Linux, 16 MiB from the first on.
     let mut table = [0_u8; 512];

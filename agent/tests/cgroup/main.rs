@@ -10,6 +10,8 @@
     reason = "a failed test is what is wanted"
 )]
 
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support.rs"]
 mod support;
 

@@ -1,12 +1,15 @@
 //! `headroom-agent run`, the real binary on the real kernel: real cgroups with real load in them, and what then stands in cgroupfs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is what is wanted")]
 
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support.rs"]
 mod support;
 
 mod agent;
 mod bed;
 mod crash;
+mod disks;
 mod ending;
 mod files;
 mod first;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use headroom_agent::cgroup::{Controller, Version};
 
 use crate::agent::{Agent, BINARY};
 use crate::bed::{Bed, Config};
+use crate::disk::{Disk, done};
 use crate::files::{read, version, write};
 use crate::support::{Burner, TestCgroup};
 
@@ -23,6 +25,10 @@ const WHILE: Duration = Duration::from_mins(1);
 const RAISED: u64 = 360;
 /// What a container that grows has at most before it starts anew, in MiB.
 const GROWN: usize = 96;
+/// What a container has that is swapped, in MiB.
+const SWAPPED: usize = 48;
+/// After how many turns it is pushed out to swap again.
+const ROUND: u32 = 150;
 /// Just above what a container needs: `fit_to_usage` leaves one and a half of it.
 const BOUNDARY: u64 = 24;
 
@@ -48,7 +54,8 @@ fn config(bed: &Bed, max: u64) -> Config {
     let mut config = bed.config();
     config.set("guardian", "guardable", "['mem']").set("guardian", "profile", "'responsive'");
     config.set("guardian", "cooldown", "0").set("guardian.window", "mem", "'50ms'");
-    // Memory is read from the kernel's files either way.
+    // Memory is read from the kernel's files either way, and the kernel's types take an emulated machine a minute.
+    config.set("agent", "realtime_priority", "0");
     config.set("sampler", "source", "'cgroupfs'").set("host.max", "mem", "100000").set("scaler", "lower_memory_v1", "true");
     let table = format!("[container.mem]\nmin = 16\nmax = {max}\nboundary = {BOUNDARY}");
     config.container("name = '*'\nguard = true").resource(&table);
@@ -63,10 +70,13 @@ enum Inside {
     Grows { burner: Burner, held: usize },
     /// Reads a large file over and over, past its limit: page cache.
     Cache(Child),
+    /// Memory that somebody has put on swap from time to time, and that is then wanted again.
+    Swaps { burner: Burner, turn: u32 },
 }
 
 impl Inside {
-    fn new(container: &TestCgroup, kind: &str) -> Self {
+    /// `file`: the end of it is read, 40 MiB.
+    fn new(container: &TestCgroup, kind: &str, file: &Path) -> Self {
         match kind {
             "held" => {
                 let mut burner = container.burn(0, 0.0);
@@ -74,10 +84,15 @@ impl Inside {
                 Self::Held { _burner: burner }
             }
             "grows" => Self::Grows { burner: container.burn(0, 0.0), held: 0 },
+            "swaps" => {
+                let mut burner = container.burn(0, 0.0);
+                burner.hold(SWAPPED);
+                Self::Swaps { burner, turn: 0 }
+            }
             _ => {
-                // The end of some large file, which nobody else has in the page cache: whoever reads it first is charged.
-                let skip = fs::metadata(BINARY).unwrap().len() / MIB - 40;
-                let read = format!("dd if={BINARY} of=/dev/null bs=1M skip={skip}");
+                // Of some file that nobody else has in the page cache: whoever reads it first is charged.
+                let skip = fs::metadata(file).unwrap().len() / MIB - 40;
+                let read = format!("dd if={} of=/dev/null bs=1M skip={skip}", file.display());
                 let script = format!("read go; while :; do {read}; sleep 0.2; {read} iflag=nocache; done");
                 let mut shell = Command::new("sh");
                 shell.args(["-c", &script]).stdin(Stdio::piped()).stderr(Stdio::null());
@@ -89,13 +104,30 @@ impl Inside {
         }
     }
 
+    /// What was just pushed out to swap is left to the agent for a while.
+    fn may_be_raised(&self) -> bool {
+        !matches!(self, Self::Swaps { turn, .. } if (10..30).contains(&(turn % ROUND)))
+    }
+
     fn step(&mut self, container: &TestCgroup) {
-        let Self::Grows { burner, held } = self else { return };
-        if *held >= GROWN {
-            (*burner, *held) = (container.burn(0, 0.0), 0);
+        match self {
+            Self::Grows { burner, held } => {
+                if *held >= GROWN {
+                    (*burner, *held) = (container.burn(0, 0.0), 0);
+                }
+                burner.hold(1);
+                *held += 1;
+            }
+            Self::Swaps { burner, turn } => {
+                *turn += 1;
+                match *turn % ROUND {
+                    10 => set(container, limit_files(container)[0], SWAPPED as u64 / 2),
+                    100 => burner.touch(),
+                    _ => {}
+                }
+            }
+            Self::Held { .. } | Self::Cache(_) => {}
         }
-        burner.hold(1);
-        *held += 1;
     }
 }
 
@@ -128,48 +160,99 @@ fn stalled_us(container: &TestCgroup) -> Option<u64> {
 
 #[test]
 fn a_thousand_lowerings_kill_and_stall_nothing() {
-    let bed = Bed::new("squeeze");
-    let kinds = [("held", 4), ("grows", 4), ("cache", 1)];
+    // Where there is no swap, or little.
+    lowerings("squeeze", &[("held", 4), ("grows", 4), ("cache", 1)], Path::new(BINARY), |done, began| {
+        done >= LOWERINGS || (began.elapsed() > WHILE && done >= LOWERINGS / 10)
+    });
+}
+
+#[test]
+#[ignore = "swaps on a disk, which only a guest has for that: cargo xtask test runs it there"]
+fn swapped_a_thousand_lowerings_kill_and_stall_nothing() {
+    let disk = Disk::guests();
+    let file = disk.file("read");
+    done(Command::new("dd").args(["if=/dev/zero", "bs=1M", "count=48"]).arg(format!("of={}", file.display())));
+    let swap = Swap::on(&disk);
+    lowerings("swapped", &[("held", 6), ("grows", 3), ("cache", 1), ("swaps", 2)], &file, |done, _| done >= LOWERINGS);
+    drop(swap);
+}
+
+/// A file that the machine swaps to until this is dropped.
+struct Swap(PathBuf);
+
+impl Swap {
+    fn on(disk: &Disk) -> Self {
+        let file = disk.file("swap");
+        done(Command::new("dd").args(["if=/dev/zero", "bs=1M", "count=128"]).arg(format!("of={}", file.display())));
+        done(Command::new("chmod").arg("600").arg(&file));
+        done(Command::new("mkswap").arg(&file));
+        done(Command::new("swapon").arg(&file));
+        Self(file)
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        let off = Command::new("swapoff").arg(&self.0).status();
+        assert!(off.is_ok_and(|status| status.success()) || thread::panicking(), "{} stays in use", self.0.display());
+    }
+}
+
+/// Has an agent lower limits until there were enough, then looks at what is left alone.
+fn lowerings(tag: &'static str, kinds: &[(&str, usize)], file: &Path, enough: impl Fn(u64, Instant) -> bool) {
+    let bed = Bed::new(tag);
     let names: Vec<_> = kinds.iter().flat_map(|(kind, each)| (0..*each).map(move |n| (format!("{kind}{n}"), *kind))).collect();
     let containers: Vec<_> = names.iter().map(|(name, _)| bed.container(name)).collect();
-    let mut insides: Vec<_> = containers.iter().zip(&names).map(|(container, (_, kind))| Inside::new(container, kind)).collect();
+    let inside = |(container, (_, kind)): (&TestCgroup, &(String, &str))| Inside::new(container, kind, file);
+    let mut insides: Vec<_> = containers.iter().zip(&names).map(inside).collect();
     let mut config = config(&bed, 400);
     config.set("scaler", "on_foreign_change", "'adopt'");
     let agent = bed.run(&config);
-    for (name, _) in &names {
-        agent.until_guarded(name);
-    }
+    // All in one look: each takes an emulated machine seconds.
+    agent.until("all are guarded", |agent| {
+        agent.status()["containers"].as_array().unwrap().iter().filter(|container| container["guard"] == "on").count()
+            == names.len()
+    });
 
     let lowered = |decided: &BTreeMap<_, u64>| decided.get(&("MemRescaleDown".to_owned(), "applied".to_owned())).copied();
     let (begun, mut unexplained) = (Instant::now(), Vec::new());
-    let (mut most_cache, mut counts) = (0.0_f64, BTreeMap::new());
+    let (mut most_cache, mut most_swapped, mut counts) = (0.0_f64, 0, BTreeMap::new());
     for turn in 0.. {
-        assert!(begun.elapsed() < 4 * WHILE, "{counts:?}");
+        assert!(begun.elapsed() < 8 * WHILE, "{counts:?}");
         for (container, inside) in containers.iter().zip(&mut insides) {
             inside.step(container);
-            if limit(container).is_some_and(|now| now < RAISED - BOUNDARY) {
+            if limit(container).is_some_and(|now| now < RAISED - BOUNDARY) && inside.may_be_raised() {
                 set(container, limit_files(container)[0], RAISED);
             }
-            if let Inside::Cache(_) = inside {
-                let memory = container.memory().unwrap();
-                most_cache = most_cache.max(memory.current_mib - memory.usage_mib);
+            match inside {
+                Inside::Cache(_) => {
+                    let memory = container.memory().unwrap();
+                    most_cache = most_cache.max(memory.current_mib - memory.usage_mib);
+                }
+                Inside::Swaps { .. } => {
+                    let swapped: u64 = read(container, Controller::Memory, "memory.swap.current").parse().unwrap();
+                    most_swapped = most_swapped.max(swapped / MIB);
+                }
+                Inside::Held { .. } | Inside::Grows { .. } => {}
             }
         }
         thread::sleep(Duration::from_millis(40));
-        if turn % 10 == 0 {
+        if turn % 30 == 0 {
             counts = decided(&agent);
-            let all = agent.get("/decisions?limit=200");
+            let all = agent.get("/decisions?limit=1000");
             let undone = all.as_array().unwrap().iter().filter(|d| d["outcome"] == "failed" || d["outcome"] == "refused");
             unexplained.extend(undone.filter(|d| !explains(d["detail"].as_str().unwrap_or_default())).cloned());
-            let done = lowered(&counts).unwrap_or(0);
-            if done >= LOWERINGS || (begun.elapsed() > WHILE && done >= LOWERINGS / 10) {
+            if enough(lowered(&counts).unwrap_or(0), begun) {
                 break;
             }
         }
     }
-    println!("decided: {counts:?}; at most {most_cache:.0} MiB of page cache");
+    eprintln!("decided in {:?}: {counts:?}", begun.elapsed());
+    eprintln!("at most {most_cache:.0} MiB of page cache, {most_swapped} MiB on swap");
     assert_eq!(unexplained, Vec::<serde_json::Value>::new());
     assert!(most_cache > 16.0, "the readers' files were cached: {most_cache} MiB");
+    let swaps = kinds.iter().any(|(kind, _)| *kind == "swaps");
+    assert!(!swaps || most_swapped > SWAPPED as u64 / 4, "something was on swap: {most_swapped} MiB");
 
     // Left alone, what moves is within its limit, and goes on.
     thread::sleep(Duration::from_secs(1));
@@ -182,10 +265,14 @@ fn a_thousand_lowerings_kill_and_stall_nothing() {
         let now = limit(container).unwrap();
         assert!(memory.usage_mib < now as f64 && now < RAISED, "{name}: {memory:?} under {now}");
         let stalled = stalled_us(container).zip(before).map(|(now, before)| now - before);
-        println!("{name}: {:.0} MiB under {now}, stalled for {stalled:?} µs of 2 s", memory.usage_mib);
+        eprintln!("{name}: {:.0} MiB under {now}, stalled for {stalled:?} µs of 2 s", memory.usage_mib);
         // A reader of more than its limit waits for what it reads, by its own doing.
         assert!(*kind == "cache" || stalled.is_none_or(|us| us < 200_000), "{name} stalls: {stalled:?} µs of 2 s");
+        assert!(!swaps || stalled.is_some(), "the kernel says nothing of stalls");
     }
+    drop(agent);
+    // What runs in them may read from a disk that is to be unmounted.
+    containers.iter().for_each(TestCgroup::remove);
 }
 
 /// Why a memory limit was not set, in words that say what was in the way.

@@ -242,3 +242,31 @@ fn a_correction_counts_and_the_count_never_goes_back() {
     source.correct(slot, 2_000);
     assert_eq!(source.used_ns(slot), Some(6_000));
 }
+
+#[test]
+fn it_says_when_a_container_woke() {
+    let mut source = ebpf();
+    let mut cgroup = TestCgroup::new();
+    let slot = source.track(&cgroup.open()).unwrap();
+    assert_eq!(source.woke_ns(slot), Some(0), "nothing has run");
+    let started = now_ns();
+    cgroup.run(Load::Spin, Duration::from_mins(1));
+    passed_while_using(&mut source, slot, 20 * MS);
+    let woke = source.woke_ns(slot).unwrap();
+    // It has run for 20 ms since.
+    assert!((started..now_ns() - 20 * MS).contains(&woke), "{woke} is not within 20 ms of {started} and now");
+
+    passed_while_using(&mut source, slot, 50 * MS);
+    assert_eq!(source.woke_ns(slot), Some(woke), "no window has begun since");
+
+    // A charge between reading and opening leaves the window without a first one: then it is opened again.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while source.woke_ns(slot) == Some(woke) {
+        assert!(Instant::now() < deadline, "no charge is the first of a window");
+        let used = source.used_ns(slot).unwrap();
+        source.open(slot, used);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // What was running when the window opened is charged from before it.
+    assert!(source.woke_ns(slot).unwrap() > woke + 50 * MS);
+}

@@ -77,11 +77,13 @@ impl Door {
 
 /// What a role is good for.
 fn may(role: &Role, method: &Method, path: &str) -> bool {
-    let of_agents = path.starts_with("/agent/");
+    let (of_agents, of_centrals) = (path.starts_with("/agent/"), path.starts_with("/central/"));
+    let of_people = !of_agents && !of_centrals;
     match role {
         Role::Agent { .. } => of_agents,
-        Role::Read => !of_agents && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS),
-        Role::Operate => !of_agents,
+        Role::Central => of_centrals,
+        Role::Read => of_people && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS),
+        Role::Operate => of_people,
     }
 }
 
@@ -122,6 +124,11 @@ mod tests {
             (&Role::Read, Method::GET, "/agent/orders", false),
             (&Role::Operate, Method::DELETE, "/user/a", true),
             (&Role::Operate, Method::POST, "/agent/report", false),
+            (&Role::Operate, Method::POST, "/central/sets", false),
+            (&Role::Read, Method::GET, "/central/hosts", false),
+            (&agent, Method::GET, "/central/hosts", false),
+            (&Role::Central, Method::POST, "/central/sets", true),
+            (&Role::Central, Method::GET, "/structure/", false),
         ];
         for (role, method, path, expected) in table {
             assert_eq!(may(role, &method, path), expected, "{role:?} {method} {path}");

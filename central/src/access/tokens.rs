@@ -21,6 +21,8 @@ pub enum Role {
         /// The host's name.
         host: String,
     },
+    /// Being another central on the same State Database.
+    Central,
 }
 
 /// A secret, shown once.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use headroom_model::accounting::Areas;
 use headroom_model::resource::Resource;
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 use super::codec::decode;
 use super::schema::EVERYBODY;
@@ -13,7 +14,8 @@ use super::state::Holder;
 use crate::refeeder::Owners;
 
 /// Of whom and when. Who is not named is not asked after: with nobody named it is all of them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct Wanted {
     /// A container.
     pub structure: Option<String>,
@@ -28,6 +30,13 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// As another central is asked.
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let names = [("structure", &self.structure), ("application", &self.application), ("user", &self.user)];
+        let named = names.into_iter().filter_map(|(key, name)| Some((key, name.clone()?)));
+        named.chain([("from", self.from.to_string()), ("to", self.to.to_string())]).collect()
+    }
+
     /// Whether not all are asked after.
     pub(super) fn names_anybody(&self) -> bool {
         self.structure.is_some() || self.application.is_some() || self.user.is_some()
@@ -35,7 +44,7 @@ impl Wanted {
 }
 
 /// The amounts of one resource of one account.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// The container.
     pub structure: String,
@@ -107,6 +116,28 @@ pub(super) fn totals(connection: &mut Connection, wanted: &Wanted) -> rusqlite::
         Some(Line { structure, host, application: None, user: None, resource: *Resource::ALL.get(usize::from(resource))?, areas })
     };
     Ok(sums.into_iter().filter_map(line).collect())
+}
+
+/// What several centrals counted, each of them for the whole fleet, from counters that only grow: who has seen less of a container lacks some of
+/// it, and nobody has too much.
+pub(super) fn together(lists: Vec<Vec<Line>>) -> Vec<Line> {
+    let mut all: BTreeMap<Key, Line> = BTreeMap::new();
+    for line in lists.into_iter().flatten() {
+        let (structure, host, application, user, resource) = key(&line);
+        let key = (structure.into(), host.into(), application.map(Into::into), user.map(Into::into), resource);
+        match all.get_mut(&key) {
+            Some(known) => known.areas = most(known.areas, line.areas),
+            None => drop(all.insert(key, line)),
+        }
+    }
+    all.into_values().collect()
+}
+
+/// Whom a line is for, and of what.
+type Key = (String, String, Option<String>, Option<String>, Resource);
+
+fn most(a: Areas, b: Areas) -> Areas {
+    Areas { used: a.used.max(b.used), allocated: a.allocated.max(b.allocated), reserved: a.reserved.max(b.reserved) }
 }
 
 fn key(line: &Line) -> (&str, &str, Option<&str>, Option<&str>, Resource) {

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::bill::{Bill, csv};
-use super::query::Wanted;
+use super::query::{Line, Wanted, together};
 use crate::answer::{Answer, json};
 use crate::central::{Central, wall};
 use crate::series;
@@ -53,8 +53,10 @@ pub async fn accounting(
     let Query(keys) = keys.map_err(|e| Answer::bad(e.body_text()))?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let asked = Asked::of(&keys, accept, wall())?;
-    let lines = if asked.wanted.names_anybody() || asked.as_csv || asked.details {
-        central.ledger.lines(asked.wanted.clone()).await?
+    let others: Vec<Vec<Line>> = central.ask_others("/central/accounts", &asked.wanted.query()).await;
+    let lines = if asked.wanted.names_anybody() || asked.as_csv || asked.details || !others.is_empty() {
+        let own = central.ledger.lines(asked.wanted.clone()).await?;
+        if others.is_empty() { own } else { together([vec![own], others].concat()) }
     } else {
         central.ledger.totals(asked.wanted.clone()).await?
     };

@@ -183,6 +183,7 @@ pub(super) async fn give(
     let until = Instant::now() + wait;
     loop {
         touched.borrow_and_update();
+        central.may_take()?;
         if let Some(answer) = newer(&central, &asked) {
             return Ok(answer);
         }
@@ -194,6 +195,10 @@ pub(super) async fn give(
 
 /// Orders that the agent does not have yet. Apart, so that they are not kept while a host waits: most hosts do, most of the time.
 fn newer(central: &Central, asked: &Asked) -> Option<Response> {
+    // A central that does not know yet what the host carries has no better orders for it than those that it has.
+    if !asked.after.is_empty() && central.fleet.host(&asked.host).is_none() {
+        return None;
+    }
     let mut orders = build(central, &asked.host);
     (orders.revision != asked.after).then(|| {
         central.fleet.give_requests(&mut orders.requests, wall());
@@ -242,7 +247,7 @@ pub async fn follow(central: Central) {
                         central.fleet.touch_all();
                     }
                 }
-                Database::Users | Database::Events | Database::Requests => {}
+                Database::Users | Database::Events | Database::Requests | Database::Centrals => {}
             },
             Err(RecvError::Lagged(_)) => {
                 told = Told::default();

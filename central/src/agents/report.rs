@@ -12,11 +12,26 @@ use crate::access::Caller;
 use crate::answer::{Answer, json};
 use crate::central::{Central, wall};
 use crate::fleet::Heard;
+use crate::leases::NotClaimed;
 
 /// When it was sent, by the agent's clock.
 #[derive(Deserialize)]
 pub(super) struct Sent {
     sent_at: f64,
+}
+
+/// Makes sure that the host's name is this agent's, also where several centrals take reports. What is not known now is for a later report, unless
+/// the agent had better go.
+async fn claim(central: &Central, report: &Report) -> Result<(), Answer> {
+    let stayed = central.fleet.has_stayed(report);
+    match central.leases.claim(&report.host, &report.instance, stayed).await {
+        Ok(()) => Ok(()),
+        Err(NotClaimed::Anothers(instance)) => Err(central.fleet.claimed(&report.host, &instance)),
+        Err(NotClaimed::Unknown(why)) => {
+            tracing::debug!(host = report.host, "whose name it is cannot be made sure: {why}");
+            central.may_take()
+        }
+    }
 }
 
 /// Takes a report in: live state, amounts, decisions, and documents for containers that have none.
@@ -35,6 +50,9 @@ pub(super) async fn take(
         return Err(Answer::new(StatusCode::FORBIDDEN, message));
     }
     central.fleet.may_speak_for(&report.host, &report.instance)?;
+    central.may_take()?;
+    central.fleet.may_speak_for(&report.host, &report.instance)?;
+    claim(&central, &report).await?;
     let now = wall();
     // By our clock. Amounts first, which count once however often they come: after an error the report comes again, whole.
     let at = (report.at - (sent.sent_at - now)).min(now);

@@ -23,9 +23,6 @@ const SCHEMA: Schema = Schema {
 /// How many entries are kept.
 const KEPT: i64 = 1_000_000;
 
-/// The most that one question is answered with.
-const MOST: usize = 10_000;
-
 /// One connection to the file.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
@@ -69,7 +66,7 @@ impl Table {
                 "select at, structure, host, who, what from entries
                  where (?1 is null or structure = ?1) and (?2 is null or host = ?2) and at >= ?3 and at < ?4 order by id desc limit ?5",
             )?;
-            let limit = i64::try_from(wanted.limit.unwrap_or(100).min(MOST)).unwrap_or(100);
+            let limit = i64::try_from(wanted.limit()).unwrap_or(100);
             let (from, to) = (wanted.from.unwrap_or(f64::MIN), wanted.to.unwrap_or(f64::MAX));
             let rows = query.query_map(params![wanted.structure, wanted.host, from, to, limit], |row| {
                 let what: String = row.get(4)?;

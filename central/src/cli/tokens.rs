@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Operate,
     /// Reporting for one host
     Agent,
+    /// Being another central on the same CouchDB
+    Central,
 }
 
 pub(super) fn run(command: Command) -> Result<()> {
@@ -62,6 +64,7 @@ pub(super) fn run(command: Command) -> Result<()> {
                 (_, Some(_)) => bail!("--host goes with --role agent only"),
                 (Kind::Read, None) => Role::Read,
                 (Kind::Operate, None) => Role::Operate,
+                (Kind::Central, None) => Role::Central,
             };
             let token = tokens.add(&name, role)?;
             tokens.write(&path)?;
@@ -76,6 +79,7 @@ pub(super) fn run(command: Command) -> Result<()> {
                 match role {
                     Role::Read => writeln!(out, "{name}: read")?,
                     Role::Operate => writeln!(out, "{name}: operate")?,
+                    Role::Central => writeln!(out, "{name}: central")?,
                     Role::Agent { host } => writeln!(out, "{name}: agent of {host}")?,
                 }
             }

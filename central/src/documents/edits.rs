@@ -233,6 +233,7 @@ fn noun(database: Database) -> &'static str {
         Database::Users => "user",
         Database::Events => "event",
         Database::Requests => "request",
+        Database::Centrals => "central",
     }
 }
 

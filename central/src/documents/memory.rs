@@ -60,7 +60,7 @@ pub(super) enum Taken {
 
 /// All documents.
 #[derive(Debug, Default)]
-pub(super) struct Memory([RwLock<Shelf>; Database::ALL.len()]);
+pub(super) struct Memory([RwLock<Shelf>; Database::EVERY.len()]);
 
 impl Memory {
     fn shelf(&self, database: Database) -> &RwLock<Shelf> {

@@ -9,7 +9,7 @@ use crate::store::{Database, Pace};
 #[derive(Debug)]
 pub(super) struct Paces {
     pace: Option<Pace>,
-    last: [Mutex<Option<Instant>>; Database::ALL.len()],
+    last: [Mutex<Option<Instant>>; Database::EVERY.len()],
 }
 
 /// A database's turn. Others wait for it to end.

@@ -46,7 +46,7 @@ pub(crate) fn problem(database: Database, id: &str, body: &Body) -> Option<Strin
         Database::Limits => fails::<Limits>(body),
         Database::Rules => fails::<Rule>(body).or_else(|| useless(body)),
         Database::Services => fails::<Service>(body).or_else(|| senseless(body)),
-        Database::Users => None,
+        Database::Users | Database::Centrals => None,
         Database::Events => fails::<Event>(body),
         // Why one was refused stands in it.
         Database::Requests if requests::is_settled(body) => None,

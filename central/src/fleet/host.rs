@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headroom_model::documents::by_resource::ByResource;
 use headroom_model::resource::{PerResource, Resource};
-use headroom_model::wire::{ContainerReport, GuardState, HostReport, Report, ResourceReport};
+use headroom_model::wire::{ContainerReport, GuardState, HostReport, Report, RequestDone, ResourceReport};
 use tokio::sync::watch;
 
 use super::Live;
@@ -24,7 +25,13 @@ pub(super) struct Host {
     pub(super) version: Arc<str>,
     pub(super) status: Arc<HostReport>,
     pub(super) containers: BTreeMap<Arc<str>, Container>,
+    /// What it last said of requests.
+    requests: Vec<RequestDone>,
     touched: watch::Sender<u64>,
+    /// The central that it reports to, if that is not this one.
+    pub(super) via: Option<Arc<str>>,
+    /// The number of its last report here.
+    pub(super) relay: u64,
 }
 
 /// A container with nothing that its host's other containers say too.
@@ -36,6 +43,7 @@ pub(super) struct Container {
     guard: GuardState,
     notes: Box<[String]>,
     throttled: Option<(u64, f64)>,
+    cpu_total: Option<f64>,
     resources: Box<[(Resource, ResourceReport)]>,
 }
 
@@ -51,7 +59,10 @@ impl Default for Host {
             version: "".into(),
             status: Arc::default(),
             containers: BTreeMap::new(),
+            requests: Vec::new(),
             touched: watch::Sender::new(0),
+            via: None,
+            relay: 0,
         }
     }
 }
@@ -80,6 +91,14 @@ impl Host {
         self.was_heard() && *self.instance == *report.instance && (report.started_at, report.sequence) <= (started_at, sequence)
     }
 
+    /// Whether it is the one after the last that was heard.
+    pub(super) fn is_next(&self, report: &Report) -> bool {
+        let (started_at, sequence) = self.last;
+        *self.instance == *report.instance
+            && report.started_at.to_bits() == started_at.to_bits()
+            && report.sequence == sequence.saturating_add(1)
+    }
+
     /// Takes it in. False when it tells of a time before what is known already: then only its counters and decisions are news.
     pub(super) fn hear(&mut self, report: &Report, skew: f64, now: Instant, wall: f64) -> bool {
         let is_other = *self.instance != *report.instance;
@@ -87,6 +106,7 @@ impl Host {
         self.heard_at = wall;
         self.skew = skew;
         self.last = (report.started_at, report.sequence);
+        self.requests.clone_from(&report.requests);
         keep(&mut self.instance, &report.instance);
         keep(&mut self.version, &report.version);
         if report.at < self.newest && !is_other {
@@ -102,6 +122,29 @@ impl Host {
             self.containers.insert(name.unwrap_or_else(|| container.name.as_str().into()), Container::of(container, kept));
         }
         true
+    }
+
+    /// When it was last heard of.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// What it last reported, as another central is told: without what is told once.
+    pub(super) fn report(&self, name: &str) -> Report {
+        let containers = self.containers.iter().map(|(name, container)| container.report(name));
+        Report {
+            host: name.to_owned(),
+            instance: self.instance.to_string(),
+            started_at: self.last.0,
+            sequence: self.last.1,
+            at: self.newest,
+            version: self.version.to_string(),
+            status: (*self.status).clone(),
+            containers: containers.collect(),
+            decisions: Vec::new(),
+            sets: Vec::new(),
+            requests: self.requests.clone(),
+        }
     }
 
     pub(super) fn live(&self, own: &Arc<str>, container: &str, quiet_since: Option<f64>) -> Option<Live> {
@@ -145,7 +188,30 @@ impl Container {
             guard: report.guard,
             notes: report.notes.clone().into(),
             throttled: report.throttled,
+            cpu_total: report.cpu_total,
             resources: report.resources.known.present().map(|(resource, report)| (resource, report.clone())).collect(),
+        }
+    }
+}
+
+impl Container {
+    fn report(&self, name: &str) -> ContainerReport {
+        let mut resources = ByResource::default();
+        for (resource, report) in &self.resources {
+            resources.known[*resource] = Some(report.clone());
+        }
+        ContainerReport {
+            name: name.to_owned(),
+            engine: self.engine.to_string(),
+            incarnation: self.incarnation.to_string(),
+            application: self.application.as_deref().map(str::to_owned),
+            guard: self.guard,
+            notes: self.notes.to_vec(),
+            seed: None,
+            cpu_total: self.cpu_total,
+            throttled: self.throttled,
+            counted: None,
+            resources,
         }
     }
 }

@@ -127,3 +127,88 @@ async fn a_limit_is_set_when_the_agent_says_so() {
     assert_eq!(answer.unwrap_err().message, "no");
     assert!(fleet.sets("h").is_empty());
 }
+
+#[test]
+fn centrals_tell_each_other_of_the_hosts_that_report_to_them() {
+    let [here, there] = [Fleet::new(Duration::from_secs(15)), Fleet::new(Duration::from_secs(15))];
+    let by: Arc<str> = "there".into();
+    // Clocks of the agent, and of both centrals, are all different.
+    there.receive(&report("h", "a", 1, 10.0, &["c"]), 12.0, 1000.0).unwrap();
+    let (through, told) = there.relays(0, 1001.0);
+    assert_eq!((told.len(), told[0].skew, told[0].so_ago), (1, -988.0, 3.0));
+    assert!(here.relay(&by, &told[0], 5000.0) && !here.relay(&by, &told[0], 5000.0));
+    assert_eq!(there.relays(through, 1001.0), (through, Vec::new()));
+    let live = here.live("c").unwrap();
+    assert_eq!(live, there.live("c").unwrap());
+    assert_eq!((here.via("h"), here.is_here("h"), here.host("h").unwrap().quiet_since), (Some(by.clone()), false, None));
+    assert_eq!(here.relays(0, 5000.0), (0, Vec::new()), "each tells of its own");
+
+    // Another agent of that name is refused here, too; the agent itself is not, and is this one's then.
+    assert!(here.may_speak_for("h", "b").is_err());
+    let moved = report("h", "a", 2, 20.0, &["c"]);
+    assert!(!here.has_stayed(&moved));
+    assert_eq!(appeared(here.receive(&moved, 20.0, 5010.0)), [""; 0]);
+    assert!(here.is_here("h") && here.has_stayed(&report("h", "a", 3, 30.0, &["c"])));
+    let (_, told) = here.relays(0, 5010.0);
+    assert!(there.relay(&"here".into(), &told[0], 1010.0) && !there.is_here("h"));
+    // What was told late is older than what is known.
+    there.receive(&report("h", "a", 3, 30.0, &[]), 30.0, 1020.0).unwrap();
+    assert!(!there.relay(&"here".into(), &told[0], 1020.0) && there.is_here("h"));
+    assert_eq!(there.live("c"), None);
+}
+
+#[test]
+fn a_name_that_a_host_elsewhere_has_is_not_given_twice() {
+    let [here, there] = [Fleet::new(Duration::from_secs(15)), Fleet::new(Duration::from_secs(15))];
+    there.receive(&report("h0", "a", 1, 10.0, &["c"]), 10.0, 10.0).unwrap();
+    let (through, told) = there.relays(0, 10.0);
+    here.relay(&"there".into(), &told[0], 10.0);
+    assert_eq!(appeared(here.receive(&report("h1", "b", 1, 11.0, &["c"]), 11.0, 11.0)), [""; 0]);
+    assert_eq!(here.conflicts().len(), 1);
+    there.receive(&report("h0", "a", 2, 12.0, &[]), 12.0, 12.0).unwrap();
+    let (_, told) = there.relays(through, 12.0);
+    here.relay(&"there".into(), &told[0], 12.0);
+    assert_eq!(appeared(here.receive(&report("h1", "b", 2, 13.0, &["c"]), 13.0, 13.0)), ["c"]);
+}
+
+#[test]
+fn what_is_asked_of_a_host_elsewhere_goes_there_and_its_answer_comes_back() {
+    let [here, there] = [Fleet::new(Duration::from_secs(15)), Fleet::new(Duration::from_secs(15))];
+    let (me, other): (Arc<str>, Arc<str>) = ("here".into(), "there".into());
+    there.receive(&report("h", "a", 1, 10.0, &["c"]), 10.0, 10.0).unwrap();
+    let (through, told) = there.relays(0, 10.0);
+    here.relay(&other, &told[0], 5000.0);
+
+    let (answers, mut answered) = tokio::sync::mpsc::unbounded_channel();
+    let asked = Asked {
+        id: "r@1".into(),
+        structure: "c".into(),
+        resource: Resource::Cpu,
+        field: headroom_model::policy::request::Field::Current,
+        amount: 25.0,
+        priority: 0.0,
+        pair: None,
+        age: 0.0,
+    };
+    here.request(&"h".into(), vec![(asked.clone(), 5000.0)], &answers);
+    assert_eq!(here.requests_for("another", 5001.0), []);
+    let for_there = here.requests_for("there", 5002.0);
+    assert_eq!(for_there, [("h".into(), Asked { age: 2.0, ..asked.clone() })]);
+    assert!(!here.take_request_back("r@1"), "its agent may have it by now");
+
+    // The clocks differ; how old it is does not. Told again, it is the same one.
+    there.requests_of(&me, &for_there, 20.0);
+    there.requests_of(&me, &for_there, 21.0);
+    let mut given = there.requests("h");
+    there.give_requests(&mut given, 25.0);
+    assert_eq!(given, [Asked { age: 7.0, ..asked }]);
+
+    let done = RequestDone::refused("r@1", "no room");
+    there.receive(&Report { requests: vec![done.clone()], ..report("h", "a", 2, 12.0, &["c"]) }, 12.0, 12.0).unwrap();
+    let (_, told) = there.relays(through, 12.0);
+    here.relay(&other, &told[0], 5003.0);
+    assert_eq!(answered.try_recv().unwrap(), done);
+    here.forget_request("r@1");
+    there.requests_of(&me, &here.requests_for("there", 5004.0), 26.0);
+    assert_eq!(there.requests("h"), []);
+}

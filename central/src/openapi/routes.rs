@@ -136,6 +136,43 @@ pub(super) const ALL: &[Route] = &[
         ],
         ..get("/agent/orders", "The documents that concern a host, as soon as they are newer than those it has", Orders)
     },
+    Route {
+        tag: "centrals",
+        keys: &[("after", "The number of the last report that is known; all hosts if missing")],
+        ..get("/central/hosts", "Hosts that reported to this central since, as they last did", Document)
+    },
+    Route {
+        method: Post,
+        tag: "centrals",
+        answer: Document,
+        ..put(
+            "/central/sets",
+            "Have limits set at once by an agent that asks this central; answered when it has done it",
+            r#"{"host": "host0", "sets": [{"structure": "cont0", "resource": "cpu", "limit": {"at": 200}}]}"#,
+        )
+    },
+    Route {
+        tag: "centrals",
+        keys: &[
+            ("structure", "A container"),
+            ("application", "An application"),
+            ("user", "A user"),
+            ("from", "Seconds since the epoch"),
+            ("to", "Seconds since the epoch, exclusive"),
+        ],
+        ..get("/central/accounts", "The amounts that this central has counted", Documents)
+    },
+    Route {
+        tag: "centrals",
+        keys: &[
+            ("structure", "Only about this structure"),
+            ("host", "Only by this host's agent"),
+            ("from", "Only from then on: seconds since the epoch"),
+            ("to", "Only before then"),
+            ("limit", "At most so many; 100 if missing"),
+        ],
+        ..get("/central/decisions", "What was decided or changed by way of this central; newest first", Documents)
+    },
 ];
 
 const fn get(path: &'static str, summary: &'static str, answer: Answer) -> Route {

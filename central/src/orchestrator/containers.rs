@@ -50,12 +50,12 @@ pub(super) async fn subscribe(asker: Asker, At(name): At<String>, Fields(fields)
     };
     let as_found = in_force(central, &name, &wanted.current);
     let sets = wanted.current.iter().map(|(resource, amount)| (name.clone(), *resource, Limit::At(*amount))).collect();
-    if let Err(answer) = central.fleet.set_limits(&wanted.host, sets).await {
+    if let Err(answer) = central.set_limits(&wanted.host, sets).await {
         let _turn = documents.one_at_a_time().await;
         before.restore(documents, &name).await;
         // An agent that does not answer would not do this either.
         if answer.status == 400
-            && let Err(again) = central.fleet.set_limits(&wanted.host, as_found).await
+            && let Err(again) = central.set_limits(&wanted.host, as_found).await
         {
             tracing::error!(name, "a subscription failed and the limits that were set could not be put back: {again}");
         }

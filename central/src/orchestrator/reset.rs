@@ -32,7 +32,7 @@ pub(super) async fn reset(asker: Asker, At(name): At<String>, _: NoBody) -> Repl
         _ => add(&asker.central, &name, &mut by_host)?,
     }
     for (host, sets) in by_host {
-        asker.central.fleet.set_limits(&host, sets).await?;
+        asker.central.set_limits(&host, sets).await?;
     }
     Ok(asker.did_to(&name, "limits reset to max".to_owned()))
 }

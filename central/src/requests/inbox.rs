@@ -15,6 +15,9 @@ use crate::answer::Answer;
 use crate::central::{Central, wall};
 use crate::store::{Body, Database};
 
+/// Who holds it sees to the requests of which no host reports the structure.
+const LEASE: &str = "requests";
+
 /// Refused ones that are kept.
 const MOST_REFUSED: usize = 200;
 
@@ -85,6 +88,10 @@ impl Inbox {
         for name in central.documents.names(Database::Requests).into_iter().filter(|name| !history::is_kept_here(name)) {
             let Some((rev, body)) = central.documents.version(Database::Requests, &name) else { continue };
             let id = format!("{name}@{}", rev.0);
+            let is_over = self.open.get(&id).is_some_and(|open| matches!(open.stage, Stage::Settles(_) | Stage::Lost));
+            if !is_over && !is_here(central, &body) {
+                continue;
+            }
             if !is_settled(&body) && !self.open.contains_key(&id) {
                 let (request, stage) = match intake::read(&body, now) {
                     Ok(request) => (Some(request), Stage::Waits),
@@ -94,7 +101,7 @@ impl Inbox {
             }
             there.insert(id);
         }
-        // Somebody took it back, or made another one of it.
+        // Somebody took it back, or made another one of it, or its host reports to another central now.
         let is_there = |id: &String, open: &Open| match open.stage {
             Stage::Lost => now - open.since < LATE,
             _ => there.contains(id),
@@ -210,6 +217,15 @@ fn told(id: &str, request: &Request) -> Asked {
         priority: request.priority,
         pair: request.pair.as_deref().map(str::to_owned),
         age: 0.0,
+    }
+}
+
+/// Whether a request is this central's to see to: that to which its structure's host reports, else the one that holds the lease.
+fn is_here(central: &Central, body: &Body) -> bool {
+    let structure = body.get("structure").and_then(Value::as_str).unwrap_or_default();
+    match central.fleet.live(structure).filter(|live| live.quiet_since.is_none()) {
+        Some(live) => central.fleet.via(&live.host).is_none(),
+        None => central.leases.held(LEASE).is_some(),
     }
 }
 

@@ -80,8 +80,11 @@ async fn a_document_is_found_by_its_name_whatever_its_id() {
 async fn a_wrong_file_is_not_loaded_at_all() {
     let (_directory, store) = store();
     let table = [
-        (json!([]), "expected an object with structures, limits, rules, services, users"),
-        (json!({"events": []}), "\"events\" is no database of a file; expected structures, limits, rules, services, users"),
+        (json!([]), "expected an object with structures, limits, rules, services, users, requests"),
+        (
+            json!({"events": []}),
+            "\"events\" is no database of a file; expected structures, limits, rules, services, users, requests",
+        ),
         (json!({"rules": {}}), "rules is no list; expected one of documents"),
         (json!({"rules": [7]}), "rules[0]: expected a document, which is an object"),
         (json!({"rules": [{"name": "a"}, {"nme": "b"}]}), "rules[1]: it has no name"),

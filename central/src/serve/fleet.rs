@@ -1,6 +1,6 @@
 //! `GET /fleet`: every host with how it is, and what is wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,6 +17,7 @@ use crate::answer::json;
 use crate::central::{Central, wall};
 use crate::documents::Problem;
 use crate::fleet::Conflict;
+use crate::leases::{Fence, Presence, Shown};
 use crate::store::{Database, Trouble};
 
 pub(super) fn router() -> Router<Central> {
@@ -27,6 +28,10 @@ pub(super) fn router() -> Router<Central> {
 struct Fleet {
     at: f64,
     hosts: Vec<Host>,
+    /// All centrals on one CouchDB; none where there can be only one.
+    centrals: Vec<CentralView>,
+    /// What one of them does at a time: which, by its id, and the lease's fencing number.
+    leases: BTreeMap<String, Lease>,
     /// Hosts that have a document, but no agent that has reported since this central started.
     unheard: Vec<String>,
     conflicts: Vec<Conflict>,
@@ -48,6 +53,8 @@ struct Host {
     skew: f64,
     version: Arc<str>,
     instance: Arc<str>,
+    /// The id of the central that it reports to, where there are several.
+    central: Option<Arc<str>>,
     containers: usize,
     guarded: usize,
     /// Whether the newest of its orders are in force there.
@@ -59,12 +66,33 @@ struct Host {
 }
 
 #[derive(Serialize)]
+struct CentralView {
+    id: Arc<str>,
+    /// Whether it is the one that says so.
+    this: bool,
+    #[serde(flatten)]
+    presence: Presence,
+    /// Hosts whose agents report there.
+    hosts: usize,
+    /// Why it does not answer this one.
+    trouble: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Lease {
+    central: String,
+    fence: Fence,
+}
+
+#[derive(Serialize)]
 struct Note {
     container: Arc<str>,
     notes: Vec<String>,
 }
 
 async fn fleet(State(central): State<Central>) -> Response {
+    let shown = central.leases.shown();
+    let this = shown.as_ref().and_then(|shown| shown.this.clone());
     let hosts: Vec<Host> = central
         .fleet
         .hosts()
@@ -88,10 +116,12 @@ async fn fleet(State(central): State<Central>) -> Response {
                 skew: host.skew,
                 version: host.version,
                 instance: host.instance,
+                central: host.via.or_else(|| this.clone()),
                 status: host.status,
             }
         })
         .collect();
+    let (centrals, leases) = shown.map(|shown| of_centrals(&central, shown, &hosts)).unwrap_or_default();
     let heard: BTreeSet<&str> = hosts.iter().map(|host| &*host.name).collect();
     let is_host = |name: &String| {
         let body = central.documents.body(Database::Structures, name);
@@ -103,5 +133,18 @@ async fn fleet(State(central): State<Central>) -> Response {
     let documents = &central.documents;
     let (conflicts, problems, store) = (central.fleet.conflicts(), documents.problems(), documents.troubles());
     let time_series = central.series.trouble();
-    json(StatusCode::OK, &Fleet { at: wall(), hosts, unheard, conflicts, problems, store, time_series })
+    json(StatusCode::OK, &Fleet { at: wall(), hosts, centrals, leases, unheard, conflicts, problems, store, time_series })
+}
+
+fn of_centrals(central: &Central, shown: Shown, hosts: &[Host]) -> (Vec<CentralView>, BTreeMap<String, Lease>) {
+    let this = shown.this;
+    let view = |(id, presence): (Arc<str>, Presence)| CentralView {
+        this: this.as_ref() == Some(&id),
+        hosts: hosts.iter().filter(|host| host.quiet_since.is_none() && host.central.as_ref() == Some(&id)).count(),
+        trouble: central.peers.trouble(&id),
+        presence,
+        id,
+    };
+    let lease = |(name, (central, fence))| (name, Lease { central, fence });
+    (shown.centrals.into_iter().map(view).collect(), shown.leases.into_iter().map(lease).collect())
 }

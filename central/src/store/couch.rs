@@ -57,13 +57,13 @@ impl Couch {
     pub async fn open(settings: &Settings) -> Result<Self, StoreError> {
         let inner = Arc::new(Inner { http: Http::new(settings)?, prefix: settings.prefix.clone() });
         // One first: with a name that is not known there, seven would ask in vain.
-        for database in Database::ALL {
+        for database in Database::EVERY {
             if inner.is_missing(database).await? {
                 inner.make(database).await?;
                 tracing::info!("the database {} was made", inner.name(database));
             }
         }
-        let writers = Database::ALL.map(|database| Writer::start(Arc::clone(&inner), database));
+        let writers = Database::EVERY.map(|database| Writer::start(Arc::clone(&inner), database));
         Ok(Self { inner, feed: Feed::default(), writers: writers.into() })
     }
 
@@ -156,7 +156,14 @@ impl Inner {
         let mut query = vec![("include_docs", "true"), ("limit", many.as_str())];
         query.extend(key.as_deref().map(|key| ("startkey", key)));
         let ask = Ask { patience: PATIENCE * 6, ..Ask::get(&path, &query, What::Read) };
-        let Rows { mut rows } = self.http.ask(&ask).await?;
+        let Rows { mut rows } = match self.http.ask(&ask).await {
+            // Nothing that people made is in there: it is ours to make again.
+            Err(failure) if database == Database::Centrals && failure.is(StatusCode::NOT_FOUND) => {
+                self.make(database).await?;
+                Rows { rows: Vec::new() }
+            }
+            answered => answered?,
+        };
         let is_more = rows.len() > limit;
         rows.retain(|row| Some(row.id.as_str()) != after);
         rows.truncate(limit);
@@ -185,7 +192,7 @@ impl StateStore for Couch {
     }
 
     async fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, StoreError> {
-        let mut parts: Vec<(Vec<usize>, Vec<Write>)> = vec![Default::default(); Database::ALL.len()];
+        let mut parts: Vec<(Vec<usize>, Vec<Write>)> = vec![Default::default(); Database::EVERY.len()];
         let count = writes.len();
         for (at, write) in writes.into_iter().enumerate() {
             let (places, part) = &mut parts[write.database as usize];

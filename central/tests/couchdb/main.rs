@@ -9,6 +9,7 @@ mod edits;
 mod faults;
 mod proxy;
 mod server;
+mod several;
 
 use bed::Central;
 use serde_json::Value;

@@ -111,7 +111,7 @@ impl<'a> Databases<'a> {
 
 impl Drop for Databases<'_> {
     fn drop(&mut self) {
-        for database in headroom_central::store::Database::ALL {
+        for database in headroom_central::store::Database::EVERY {
             self.curl("DELETE", database.name(), None);
         }
     }

@@ -9,13 +9,14 @@ use crate::bed::Central;
 const FILE: &str = include_str!("../../../docs/openapi.json");
 
 /// Where routes are made. What they name is to be in the document.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     include_str!("../../src/orchestrator.rs"),
     include_str!("../../src/agents.rs"),
     include_str!("../../src/audit.rs"),
     include_str!("../../src/serve/fleet.rs"),
     include_str!("../../src/series.rs"),
     include_str!("../../src/accounting.rs"),
+    include_str!("../../src/peers/routes.rs"),
 ];
 
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];

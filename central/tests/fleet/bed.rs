@@ -30,8 +30,13 @@ impl Bed {
 
     /// Runs central; `more` goes into its configuration.
     pub(crate) fn central(&self, more: &str) -> Central {
+        self.central_of("central", more)
+    }
+
+    /// One of several, with a state directory of its own.
+    pub(crate) fn central_of(&self, state: &'static str, more: &str) -> Central {
         let listen = if self.net.is_some() { format!("{}:0", Net::CENTRAL) } else { "127.0.0.1:0".to_owned() };
-        Central::start(self, &listen, more)
+        Central::start(self, state, &listen, more)
     }
 
     /// A container that the host's agent calls `name`.
@@ -46,16 +51,21 @@ impl Bed {
 
     /// The same, of an agent that keeps its state under another name than its host's.
     pub(crate) fn agent_of(&self, state: &str, host: &'static str, central: &Central, more: &str) -> Agent {
+        self.agent_with(state, host, &[central], more)
+    }
+
+    /// The same, with all these centrals to ask, the first of them first.
+    pub(crate) fn agent_with(&self, state: &str, host: &'static str, centrals: &[&Central], more: &str) -> Agent {
         let dir = self.dir.path().join(state);
         fs::create_dir_all(&dir).unwrap();
         let (socket, at) = (dir.join("agent.sock"), dir.display());
+        let urls: Vec<&str> = centrals.iter().map(|central| central.url.as_str()).collect();
         let pattern = format!("^headroom-test-{}-{}-{host}-(?<name>[a-z0-9-]+)$", std::process::id(), self.tag);
         let text = format!(
             "host.name = '{host}'\nhost.max.cpu = 1000\nagent.state_dir = '{at}/state'\n\
              guardian.window = {{ cpu = '200ms', mem = '200ms' }}\ndiscovery.engines = []\ndiscovery.pattern = [{{ path = '{pattern}' }}]\n\
              api.listen = '127.0.0.1:0'\napi.socket = '{at}/agent.sock'\n\
-             [central]\nurl = '{}'\nreport_interval = '500ms'\n{more}",
-            central.url
+             [central]\nurl = {urls:?}\nreport_interval = '500ms'\n{more}"
         );
         fs::write(dir.join("agent.toml"), text).unwrap();
         let mut command =
@@ -71,13 +81,19 @@ pub(crate) struct Central {
     pub(crate) process: Process,
     pub(crate) url: String,
     pub(crate) http: Http,
+    place: Place,
+}
+
+/// What it takes to run a central again where it was.
+pub(crate) struct Place {
+    state: &'static str,
     listen: String,
     more: String,
 }
 
 impl Central {
-    fn start(bed: &Bed, listen: &str, more: &str) -> Self {
-        let dir = bed.dir.path().join("central");
+    fn start(bed: &Bed, state: &'static str, listen: &str, more: &str) -> Self {
+        let dir = bed.dir.path().join(state);
         fs::create_dir_all(&dir).unwrap();
         let more = more.replace("{dir}", &bed.dir.path().display().to_string());
         let text = format!("listen = '{listen}'\nstate_dir = '{}'\n{more}", dir.join("state").display());
@@ -91,18 +107,18 @@ impl Central {
         let scheme = if more.contains("[tls]") { "https" } else { "http" };
         let url = format!("{scheme}://{address}");
         let http = Http { url: url.clone(), token: None };
-        Self { process, url, http, listen: address.to_owned(), more }
+        Self { process, url, http, place: Place { state, listen: address.to_owned(), more } }
     }
 
     /// Runs it again where it was.
-    pub(crate) fn again(bed: &Bed, of: &(String, String)) -> Self {
-        Self::start(bed, &of.0, &of.1)
+    pub(crate) fn again(bed: &Bed, of: &Place) -> Self {
+        Self::start(bed, of.state, &of.listen, &of.more)
     }
 
     /// Kills it, and says how to run it again.
-    pub(crate) fn kill9(self) -> (String, String) {
+    pub(crate) fn kill9(self) -> Place {
         self.process.kill9();
-        (self.listen, self.more)
+        self.place
     }
 }
 

@@ -4,12 +4,19 @@
 mod advice;
 mod autonomy;
 mod bed;
+mod centrals;
 mod claims;
 mod cutoff;
 mod groups;
 mod net;
 mod process;
+#[path = "../couchdb/proxy.rs"]
+#[allow(dead_code, reason = "of the tests with CouchDB")]
+mod proxy;
 mod requests;
+#[path = "../couchdb/server.rs"]
+#[allow(dead_code, reason = "of the tests with CouchDB")]
+mod server;
 #[path = "../../../agent/tests/support.rs"]
 mod support;
 mod tls;

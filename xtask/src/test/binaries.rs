@@ -24,7 +24,7 @@ const FLEET: (&str, &str) = ("headroom-central", "fleet");
 const ENGINES: &str = "engines";
 
 /// The tests of central with `CouchDB`: the program, and how their names begin.
-const COUCHDB: [(&str, &str); 2] = [("couchdb", ""), ("store", "couch")];
+const COUCHDB: [(&str, &str); 3] = [("couchdb", ""), ("store", "couch"), ("fleet", "centrals")];
 
 /// A test program.
 #[derive(Debug, PartialEq, Eq)]
@@ -196,7 +196,8 @@ mod tests {
             let command = binary(target).command_without_couchdb();
             command.get_args().skip_while(|word| *word != "--skip").nth(1).map(|word| word.to_string_lossy().into_owned())
         };
-        assert_eq!([skips("couchdb"), skips("store"), skips("fleet")], [Some(String::new()), Some("couch".to_owned()), None]);
+        let expected = [Some(""), Some("couch"), Some("centrals"), None].map(|name| name.map(str::to_owned));
+        assert_eq!([skips("couchdb"), skips("store"), skips("fleet"), skips("ctl")], expected);
     }
 
     #[test]

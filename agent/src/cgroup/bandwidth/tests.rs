@@ -13,7 +13,7 @@ fn bandwidth() -> impl Strategy<Value = Bandwidth> {
     let quota = prop_oneof![Just(None), (1_000_u64..100_000).prop_map(Some)];
     let period = prop_oneof![Just(100_000_u64), 1_000_u64..=1_000_000];
     (quota, period, 0.0..=1.0_f64).prop_map(|(quota_us, period_us, part)| {
-        let burst_us = super::super::text::whole((quota_us.unwrap_or(50_000) as f64 * part).floor());
+        let burst_us = whole((quota_us.unwrap_or(50_000) as f64 * part).floor());
         Bandwidth { quota_us, period_us, burst_us }
     })
 }
@@ -52,6 +52,11 @@ proptest! {
         let states = walk(reached, &back);
         prop_assert_eq!(states.last(), Some(&from));
         prop_assert!(states.iter().all(|state| accepted(*state)));
+    }
+
+    #[test]
+    fn a_limit_that_was_read_is_the_kernels_numbers_again(state in bandwidth()) {
+        prop_assert_eq!(Bandwidth::of(&state.limit()), state);
     }
 
     #[test]

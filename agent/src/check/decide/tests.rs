@@ -90,7 +90,7 @@ fn without_ebpf_it_works_from_cgroupfs() {
 fn on_v1_something_must_count() {
     let v1 = |facts: &mut Facts| {
         cgroups(facts).mode = Mode::V1;
-        cgroups(facts).controllers = vec![(Controller::Cpu, Version::V1), (Controller::Memory, Version::V1)];
+        cgroups(facts).controllers = [Controller::Cpu, Controller::Memory, Controller::Io].map(|of| (of, Version::V1)).to_vec();
     };
     assert_eq!(lacking(|facts, _| v1(facts)), (vec![], Outcome::Ebpf));
     assert_eq!(lacking_ebpf(v1), (vec![("eBPF", Level::Bad)], Outcome::No));
@@ -132,6 +132,8 @@ fn what_makes_it_less_good_does_not_stop_it() {
     assert_eq!(lacking(|facts, _| facts.inotify_instances = Some(0)), less("inotify"));
     let no_memory = |facts: &mut Facts| cgroups(facts).controllers.retain(|(controller, _)| *controller != Controller::Memory);
     assert_eq!(lacking(|facts, _| no_memory(facts)), less("cgroups"));
+    let no_disks = |facts: &mut Facts| cgroups(facts).controllers.retain(|(controller, _)| *controller != Controller::Io);
+    assert_eq!(lacking(|facts, _| no_disks(facts)), less("cgroups"));
 }
 
 fn configured(source: Option<SourceKind>, change: impl FnOnce(&mut Places)) -> (PathBuf, Result<Configured, String>) {

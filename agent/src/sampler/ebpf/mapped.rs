@@ -18,7 +18,9 @@ pub(super) struct SlotCell {
     pub(super) armed_ns: AtomicU64,
     pub(super) cgroup_id: AtomicU64,
     pub(super) parent: AtomicU64,
-    reserved: [AtomicU64; 4],
+    pub(super) opened_ns: AtomicU64,
+    pub(super) woke_ns: AtomicU64,
+    reserved: [AtomicU64; 2],
 }
 
 const _: () = {
@@ -27,6 +29,8 @@ const _: () = {
     assert!(offset_of!(SlotCell, armed_ns) == offset_of!(Slot, armed_ns));
     assert!(offset_of!(SlotCell, cgroup_id) == offset_of!(Slot, cgroup_id));
     assert!(offset_of!(SlotCell, parent) == offset_of!(Slot, parent));
+    assert!(offset_of!(SlotCell, opened_ns) == offset_of!(Slot, opened_ns));
+    assert!(offset_of!(SlotCell, woke_ns) == offset_of!(Slot, woke_ns));
 };
 
 /// [`State`] as it is shared with the kernel.

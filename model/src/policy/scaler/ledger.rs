@@ -132,12 +132,12 @@ impl Ledger {
     }
 
     /// What is free for a container: of the host, and of its disk, of which reads and writes together take no more than the
-    /// larger of the two bandwidths. What `but` holds counts as free.
+    /// larger of the two bandwidths. What `but` holds of this resource counts as free.
     pub fn free_for(&self, resource: Resource, disk: Option<&str>, but: Option<&str>) -> Option<f64> {
         let others = |name: &str| but.is_none_or(|but| but != name);
         let host = self.host_max[resource].map(|max| (max - self.sum(resource, |name, _| others(name))).max(0.0));
         let disk = disk.and_then(|name| Some((name, self.disks.get(name)?))).and_then(|(name, disk)| {
-            let held = |r| self.sum(r, |holder, e| others(holder) && e.disk.as_deref() == Some(name));
+            let held = |r| self.sum(r, |holder, e| (r != resource || others(holder)) && e.disk.as_deref() == Some(name));
             let (read, write) = (held(Resource::DiskRead), held(Resource::DiskWrite));
             let together = disk.max_read.max(disk.max_write) - read - write;
             match resource {

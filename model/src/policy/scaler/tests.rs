@@ -187,6 +187,10 @@ fn reads_and_writes_of_a_disk_share_the_larger_bandwidth() {
     assert_eq!(l.free_for(Resource::DiskWrite, Some("sda"), None), Some(150.0));
     l.set_limit("a", Resource::DiskRead, Limit::At(20.0));
     assert_eq!(l.free_for(Resource::DiskWrite, Some("sda"), None), Some(250.0), "its own 400 is nearer than the 500 together");
+    assert_eq!(l.free_for(Resource::DiskWrite, Some("sda"), Some("a")), Some(400.0));
+    l.set_limit("a", Resource::DiskRead, Limit::At(420.0));
+    assert_eq!(l.free_for(Resource::DiskWrite, Some("sda"), Some("a")), Some(80.0), "what it reads, it does not write as well");
+    l.set_limit("a", Resource::DiskRead, Limit::At(20.0));
     let more = Request { resource: Resource::DiskWrite, ..request("a", 300.0) };
     let done = carry_out(&mut l, vec![Request { resource: Resource::DiskRead, ..request("a", 450.0) }, more]);
     assert_eq!(done.iter().map(|g| g.to).collect::<Vec<_>>(), [350.0, 150.0]);
