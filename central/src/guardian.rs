@@ -7,6 +7,8 @@
 
 mod entering;
 mod group;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::BTreeMap;

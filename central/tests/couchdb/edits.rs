@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use headroom_model::limit::Limit;
+use headroom_model::wire::{Report, RequestDone};
 use serde_json::{Value, json};
 
 use super::*;
@@ -111,4 +113,32 @@ fn a_database_that_is_deleted_and_made_again_is_recovered() {
     central.put("/structure/cont0/guard", &json!({}));
     assert_eq!(databases.curl("GET", "structures/cont0", None).1["guard"], json!(true));
     until("nothing is wrong any more", || central.get("/fleet")["store"] == json!([]));
+}
+
+#[test]
+fn a_request_that_is_put_into_couchdb_is_carried_out_and_removed() {
+    let (databases, directory) = (Databases::new(), tempfile::tempdir().unwrap());
+    let (central, mut agent) = with_container(directory.path(), &databases);
+    let document =
+        json!({"type": "request", "structure": "cont0", "resource": "cpu", "amount": 75, "field": "current", "priority": 1});
+    assert_eq!(databases.curl("PUT", "requests/r1", Some(&document)).0, 201);
+    let mut asked = Value::Null;
+    until("its agent is asked", || {
+        asked = orders(&central)["requests"][0].clone();
+        !asked.is_null()
+    });
+    assert_eq!((&asked["structure"], &asked["amount"], &asked["priority"]), (&json!("cont0"), &json!(75.0), &json!(1.0)));
+    let id = asked["id"].as_str().unwrap().to_owned();
+    let limits = Some((Limit::At(200.0), Limit::At(275.0)));
+    let done = RequestDone { id, limits, max: None, reason: None };
+    central.report(&Report { requests: vec![done], ..agent.next(&[("cont0", 1.0)]) });
+    until("it is removed", || databases.curl("GET", "requests/r1", None).0 == 404);
+    until("it is asked no longer", || orders(&central).get("requests").is_none());
+
+    // One that makes no sense has the reason in it, and what somebody else keeps there stays.
+    assert_eq!(databases.curl("PUT", "requests/r2", Some(&json!({"structure": "cont0", "amount": 75, "theirs": 1}))).0, 201);
+    until("it is refused", || databases.curl("GET", "requests/r2", None).1["state"] == "refused");
+    let refused = databases.curl("GET", "requests/r2", None).1;
+    assert!(refused["reason"].as_str().unwrap().contains("missing field `resource`; expected {\"structure\""), "{refused}");
+    assert_eq!(refused["theirs"], json!(1));
 }

@@ -16,7 +16,7 @@ mod tests;
 pub struct Member {
     /// Its limit.
     pub current: f64,
-    /// What it uses; `None` where that is not known: then it is taken to use what it has.
+    /// What it uses; `None` where that is not known: then it is taken to use what it has at first.
     pub usage: Option<f64>,
     /// Its own bounds.
     pub min: f64,
@@ -60,7 +60,8 @@ pub const fn slice(resource: Resource) -> f64 {
 /// By how much each member's limit is to change. `free`: what each host has not given out, in the resource's unit; infinite where nothing
 /// bounds it. The sum is at most `amount`, and of its sign.
 pub fn split(resource: Resource, amount: f64, members: &[Member], free: &[f64]) -> Vec<f64> {
-    let mut now = members.to_vec();
+    let known = |member: &Member| Member { usage: member.usage.or(Some(member.current)), ..member.clone() };
+    let mut now: Vec<Member> = members.iter().map(known).collect();
     let mut free = free.to_vec();
     let mut left = amount.abs();
     let sign = amount.signum();

@@ -56,7 +56,7 @@ fn what_one_host_cannot_grant_goes_elsewhere_and_what_fits_nowhere_is_not_grante
 #[test]
 fn a_usage_that_is_not_known_is_no_zero() {
     let unknown = Member { usage: None, ..member(0, 100.0, 0.0) };
-    let members = [unknown, member(0, 100.0, 95.0)];
+    let members = [unknown, member(0, 100.0, 85.0)];
     assert_eq!(split(CPU, -10.0, &members, &ROOM), [0.0, -10.0], "it is not the first to give");
 }
 
