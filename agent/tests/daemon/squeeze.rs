@@ -173,7 +173,7 @@ fn swapped_a_thousand_lowerings_kill_and_stall_nothing() {
     let file = disk.file("read");
     done(Command::new("dd").args(["if=/dev/zero", "bs=1M", "count=48"]).arg(format!("of={}", file.display())));
     let swap = Swap::on(&disk);
-    lowerings("swapped", &[("held", 6), ("grows", 3), ("cache", 1), ("swaps", 2)], &file, |done, _| done >= LOWERINGS);
+    lowerings("swapped", &[("held", 8), ("grows", 3), ("cache", 1), ("swaps", 1)], &file, |done, _| done >= LOWERINGS);
     drop(swap);
 }
 
@@ -214,6 +214,9 @@ fn lowerings(tag: &'static str, kinds: &[(&str, usize)], file: &Path, enough: im
             == names.len()
     });
 
+    let undone = |decided: &BTreeMap<(String, String), u64>| -> u64 {
+        decided.iter().filter(|((_, outcome), _)| outcome == "failed" || outcome == "refused").map(|(_, count)| count).sum()
+    };
     let lowered = |decided: &BTreeMap<_, u64>| decided.get(&("MemRescaleDown".to_owned(), "applied".to_owned())).copied();
     let (begun, mut unexplained) = (Instant::now(), Vec::new());
     let (mut most_cache, mut most_swapped, mut counts) = (0.0_f64, 0, BTreeMap::new());
@@ -238,10 +241,13 @@ fn lowerings(tag: &'static str, kinds: &[(&str, usize)], file: &Path, enough: im
         }
         thread::sleep(Duration::from_millis(40));
         if turn % 30 == 0 {
-            counts = decided(&agent);
-            let all = agent.get("/decisions?limit=1000");
-            let undone = all.as_array().unwrap().iter().filter(|d| d["outcome"] == "failed" || d["outcome"] == "refused");
-            unexplained.extend(undone.filter(|d| !explains(d["detail"].as_str().unwrap_or_default())).cloned());
+            let before = std::mem::replace(&mut counts, decided(&agent));
+            // Looked at only where there are more of them: an emulated machine takes seconds for it.
+            if undone(&counts) > undone(&before) {
+                let all = agent.get("/decisions?limit=1000");
+                let undone = all.as_array().unwrap().iter().filter(|d| d["outcome"] == "failed" || d["outcome"] == "refused");
+                unexplained.extend(undone.filter(|d| !explains(d["detail"].as_str().unwrap_or_default())).cloned());
+            }
             if enough(lowered(&counts).unwrap_or(0), begun) {
                 break;
             }
@@ -255,7 +261,8 @@ fn lowerings(tag: &'static str, kinds: &[(&str, usize)], file: &Path, enough: im
     assert!(!swaps || most_swapped > SWAPPED as u64 / 4, "something was on swap: {most_swapped} MiB");
 
     // Left alone, what moves is within its limit, and goes on.
-    thread::sleep(Duration::from_secs(1));
+    // What was wanted back from swap just now takes an emulated disk seconds.
+    thread::sleep(Duration::from_secs(if swaps { 30 } else { 1 }));
     let before: Vec<_> = containers.iter().map(stalled_us).collect();
     thread::sleep(Duration::from_secs(2));
     for ((container, (name, kind)), before) in containers.iter().zip(&names).zip(before) {

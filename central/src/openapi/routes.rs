@@ -138,7 +138,10 @@ pub(super) const ALL: &[Route] = &[
     },
     Route {
         tag: "centrals",
-        keys: &[("after", "The number of the last report that is known; all hosts if missing")],
+        keys: &[
+            ("after", "The number of the last report that is known; all hosts if missing"),
+            ("central", "The id of the central that asks"),
+        ],
         ..get("/central/hosts", "Hosts that reported to this central since, as they last did", Document)
     },
     Route {

@@ -14,6 +14,12 @@ use crate::support::Burner;
 
 const GUARDED: &str = "[[container]]\nname = '*'\nguard = true\ncpu = { min = 10, max = 200, boundary = 5 }";
 
+/// The settings of a central that keeps its documents there.
+pub(crate) fn on_couchdb(databases: &Databases, url: &str) -> String {
+    let (prefix, file) = (&databases.settings.prefix, databases.settings.credentials_file.as_ref().unwrap().display());
+    format!("store = 'couchdb'\n[couchdb]\nurl = '{url}'\ncredentials_file = '{file}'\nprefix = '{prefix}'")
+}
+
 /// The central that a host reports to, by its place in the list, as another one says.
 fn central_of(said_by: &Central, host: &str, centrals: &[Central]) -> Option<usize> {
     let fleet = said_by.http.get("/fleet");
@@ -45,12 +51,8 @@ fn one_killed_and_one_cut_off_lose_nothing_and_agents_move_on() {
     let server = Server::start(&[]);
     let databases = Databases::on(&server);
     let proxies: Vec<Proxy> = (0..3).map(|_| Proxy::before(&server.url)).collect();
-    let central = |n: usize, state| {
-        let (url, prefix) = (proxies[n].url(), &databases.settings.prefix);
-        let file = databases.settings.credentials_file.as_ref().unwrap().display();
-        let couchdb = format!("[couchdb]\nurl = '{url}'\ncredentials_file = '{file}'\nprefix = '{prefix}'");
-        bed.central_of(state, &format!("store = 'couchdb'\ninsecure = true\n{couchdb}"))
-    };
+    let central =
+        |n: usize, state| bed.central_of(state, &format!("insecure = true\n{}", on_couchdb(&databases, &proxies[n].url())));
     let mut centrals = vec![central(0, "central0"), central(1, "central1"), central(2, "central2")];
     centrals[2].http.put("/service/guardian", json!({"WINDOW_TIMELAPSE": 0.2, "EVENT_TIMEOUT": 10}));
     let containers = [bed.container("host0", "a"), bed.container("host1", "b")];
@@ -133,10 +135,9 @@ fn centrals_need_a_token_for_each_other_where_tokens_are_in_use() {
     std::fs::create_dir_all(&other).unwrap();
     std::fs::copy(state.join("tokens.json"), other.join("tokens.json")).unwrap();
     std::fs::write(bed.dir.path().join("peer"), &peer).unwrap();
-    let (prefix, file) = (&databases.settings.prefix, databases.settings.credentials_file.as_ref().unwrap().display());
-    let couchdb = format!("[couchdb]\nurl = '{}'\ncredentials_file = '{file}'\nprefix = '{prefix}'", server.url);
-    let with = bed.central_of("central0", &format!("store = 'couchdb'\n{couchdb}\n[peers]\ntoken_file = '{{dir}}/peer'"));
-    let without = bed.central_of("central1", &format!("store = 'couchdb'\n{couchdb}"));
+    let couchdb = on_couchdb(&databases, &server.url);
+    let with = bed.central_of("central0", &format!("{couchdb}\n[peers]\ntoken_file = '{{dir}}/peer'"));
+    let without = bed.central_of("central1", &couchdb);
     let trouble = |central: &Central, of: &Central| {
         let fleet = Http { token: Some(ann.clone()), ..central.http.clone() }.get("/fleet");
         let centrals = fleet["centrals"].as_array().unwrap().clone();

@@ -2,8 +2,11 @@
 
 use serde_json::json;
 
-use crate::bed::{Agent, Bed, Http, shares};
+use crate::bed::{Agent, Bed, Central, Http, shares};
+use crate::centrals::on_couchdb;
 use crate::process::until;
+use crate::requests::{carried_out, cpu};
+use crate::server::{Databases, Server};
 use crate::support::TestCgroup;
 
 const MAX: f64 = 300.0;
@@ -93,4 +96,47 @@ fn a_group_over_two_hosts_never_holds_more_than_its_max() {
     let central = crate::bed::Central::again(&bed, &place);
     until_within("it is judged again", &containers, || shares(b) < before.1);
     drop(central);
+}
+
+/// The central that judges groups, by its place in the list.
+fn judge(centrals: &[Central]) -> Option<usize> {
+    let fleet = centrals[0].http.get("/fleet");
+    let holder = &fleet["leases"]["guardian"]["central"];
+    let central = fleet["centrals"].as_array().unwrap().iter().find(|of| of["id"] == *holder)?;
+    centrals.iter().position(|of| central["url"] == of.url.as_str())
+}
+
+#[test]
+fn a_group_whose_hosts_report_to_two_centrals_is_judged_by_one_and_by_the_other_when_that_ends() {
+    let bed = Bed::with_hosts("judges", &["host0", "host1"]);
+    bed.net.as_ref().unwrap().enter("central");
+    let server = Server::start(&[]);
+    let databases = Databases::on(&server);
+    let settings = format!("insecure = true\n{}", on_couchdb(&databases, &server.url));
+    let mut centrals = ["central0", "central1"].map(|state| bed.central_of(state, &settings)).into_iter().collect::<Vec<_>>();
+    let containers = [bed.container("host0", "a"), bed.container("host1", "b")];
+    let [a, b] = &containers;
+    let [first, second] = [&centrals[0], &centrals[1]];
+    let agents = [bed.agent_with("host0", "host0", &[first, second], ""), bed.agent_with("host1", "host1", &[second, first], "")];
+    let mut loads = [a.burn(1, 0.02), b.burn(1, 0.02)];
+    for central in &centrals {
+        central.http.until_known("a");
+        central.http.until_known("b");
+    }
+    group(&centrals[0].http, &agents);
+    until_within("both have their first limits", &containers, || shares(a).is_some() && shares(b).is_some());
+    until_within("it is lowered on both hosts", &containers, || sum(&containers) <= 60.0);
+    loads[0].set_duty(1.0);
+    until_within("the busy one has what it may have", &containers, || shares(a) >= Some(95.0) && shares(b) < Some(60.0));
+    // Each central has only one of the agents: what is left at the other is carried out, too.
+    carried_out(&centrals[1].http, "from1", &cpu("a", -5));
+    carried_out(&centrals[0].http, "from0", &cpu("b", 5));
+
+    let killed = judge(&centrals).unwrap();
+    drop(centrals.remove(killed).kill9());
+    loads[0].set_duty(0.02);
+    loads[1].set_duty(1.0);
+    let before = shares(b);
+    until_within("the other one judges it", &containers, || judge(&centrals).is_some() && shares(b) > before);
+    until_within("on all hosts", &containers, || shares(a) < Some(60.0));
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::bed::{Agent, Bed, Central, Http, shares};
 use crate::process::until;
 
-fn cpu(structure: &str, amount: i32) -> Value {
+pub(crate) fn cpu(structure: &str, amount: i32) -> Value {
     json!({"structure": structure, "resource": "cpu", "amount": amount})
 }
 
@@ -17,7 +17,7 @@ fn is_gone(http: &Http, id: &str) -> bool {
     http.send("GET", &format!("/request/{id}"), None).0 == 404
 }
 
-fn carried_out(http: &Http, id: &str, request: &Value) {
+pub(crate) fn carried_out(http: &Http, id: &str, request: &Value) {
     http.put(&format!("/request/{id}"), request.clone());
     until(&format!("{id} is carried out"), || {
         let (status, body) = http.send("GET", &format!("/request/{id}"), None);

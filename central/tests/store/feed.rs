@@ -77,6 +77,17 @@ pub(crate) async fn who_waits_is_woken(bed: &impl Bed) {
     assert!(asked.elapsed() < PATIENCE, "not because its time was up");
 }
 
+pub(crate) async fn who_could_not_take_it_over_is_told_again(bed: &impl Bed) {
+    let store = bed.open().await;
+    let start = store.end().await.unwrap();
+    done(&*store, write("x", None, numbered(1))).await;
+    for _ in 0..3 {
+        let asked = Instant::now();
+        assert_eq!(ids(&store.changes(&start, PATIENCE).await.unwrap().0), ["x"]);
+        assert!(asked.elapsed() < PATIENCE, "not because its time was up");
+    }
+}
+
 pub(crate) async fn who_waits_in_vain_stays_where_it_was(bed: &impl Bed) {
     let store = bed.open().await;
     let start = store.end().await.unwrap();

@@ -82,6 +82,7 @@ conform! {
         the_feed_tells_what_changed,
         each_document_comes_once_as_it_is_now,
         deletions_come_too,
+        who_could_not_take_it_over_is_told_again,
         who_waits_is_woken,
         who_waits_in_vain_stays_where_it_was,
         a_long_feed_comes_in_parts,

@@ -131,12 +131,22 @@ impl Feed {
                 polls.retain(|_, poll| poll.told.lock().as_ref().is_none_or(Result::is_ok));
                 return Err(error);
             }
-            for (database, poll) in polls.iter() {
-                if let Some(Ok(told)) = poll.told.lock().take() {
-                    changes.extend(told.changes);
-                    places.insert(database.name().into(), told.place);
+            // Gone with its answer: who cannot take that over asks from the same place again.
+            polls.retain(|database, poll| {
+                let mut slot = poll.told.lock();
+                match slot.take() {
+                    Some(Ok(told)) => {
+                        changes.extend(told.changes);
+                        places.insert(database.name().into(), told.place);
+                        false
+                    }
+                    // An error is for the next look.
+                    other => {
+                        *slot = other;
+                        true
+                    }
                 }
-            }
+            });
             if !changes.is_empty() || tokio::time::timeout_at(until, self.told.notified()).await.is_err() {
                 return Ok((changes, cursor(&places)));
             }
