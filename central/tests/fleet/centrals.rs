@@ -15,7 +15,7 @@ use crate::support::Burner;
 const GUARDED: &str = "[[container]]\nname = '*'\nguard = true\ncpu = { min = 10, max = 200, boundary = 5 }";
 
 /// The settings of a central that keeps its documents there.
-pub(crate) fn on_couchdb(databases: &Databases, url: &str) -> String {
+pub(crate) fn on_couchdb(databases: &Databases<'_>, url: &str) -> String {
     let (prefix, file) = (&databases.settings.prefix, databases.settings.credentials_file.as_ref().unwrap().display());
     format!("store = 'couchdb'\n[couchdb]\nurl = '{url}'\ncredentials_file = '{file}'\nprefix = '{prefix}'")
 }

@@ -93,7 +93,7 @@ fn a_group_over_two_hosts_never_holds_more_than_its_max() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!((shares(a), shares(b)), before);
     assert_eq!(agents[0].get("/status")["host"]["guardian_active"], json!(false));
-    let central = crate::bed::Central::again(&bed, &place);
+    let central = Central::again(&bed, &place);
     until_within("it is judged again", &containers, || shares(b) < before.1);
     drop(central);
 }
