@@ -51,13 +51,29 @@ impl State {
             }
             for group in &plan.groups {
                 let ledger = if is_real { &self.ledger } else { &self.shadow };
+                let mut failed = false;
                 for grant in plan::grant(group, ledger) {
+                    if failed {
+                        let why = Refusal::PairNotWhole.to_string();
+                        self.tell(&grant.request, grant.from, grant.from, "refused", Some(why));
+                        continue;
+                    }
+                    // Of a pair the one that gives comes first: what it could not give nobody gets.
+                    let gives = matches!(group, plan::Group::Pair(_)) && grant.writes().is_some() && is_real;
+                    let gives = gives.then(|| (grant.request.structure.clone(), grant.request.resource, grant.from));
                     let raised = self.grant(grant, is_real, decided_ns);
                     self.raised.extend(raised);
+                    failed = gives.is_some_and(|(name, resource, from)| self.stayed(&name, resource, from));
                 }
             }
         }
         (self.requests, self.advised, self.plan) = (real, advised, plan);
+    }
+
+    /// Whether a limit that was to be written at once is still where it was.
+    fn stayed(&self, name: &str, resource: Resource, from: Limit) -> bool {
+        let is_at_once = resource == Resource::Cpu && self.cores.is_none();
+        is_at_once && self.ledger.entry(name, resource).is_none_or(|entry| entry.limit == from)
     }
 
     fn is_written(&self, name: &str) -> bool {
