@@ -12,7 +12,7 @@ use super::{Outcome, within};
 use crate::repo;
 
 /// How long one test program may take, in seconds.
-pub(super) const LONGEST: u32 = 1800;
+pub(super) const LONGEST: u32 = 2700;
 
 /// The package whose integration tests meet the kernel.
 const AGENT: &str = "headroom-agent";
