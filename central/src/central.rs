@@ -65,9 +65,9 @@ impl Central {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
         let store = choice::wait_for(&config).await?;
         seed::fill(&*store, config.profile).await?;
-        let leases = match config.store {
-            Store::CouchDb => Leases::shared(Arc::clone(&store)),
-            Store::Embedded => Leases::alone(),
+        let (leases, peers) = match config.store {
+            Store::CouchDb => (Leases::shared(Arc::clone(&store)), Peers::new(&config.peers)?),
+            Store::Embedded => (Leases::alone(), Peers::none()),
         };
         let documents = Documents::open(store).await?;
         let (series, raw_feed) = series::open(&config)?;
@@ -76,7 +76,7 @@ impl Central {
             fleet: Arc::new(Fleet::new(config.quiet_after)),
             groups: Arc::new(Groups::new(&documents)),
             leases: Arc::new(leases),
-            peers: Arc::new(Peers::new(&config.peers)?),
+            peers: Arc::new(peers),
             common: Arc::new(Common::new(&documents)),
             series,
             raw_feed: raw_feed.map(Arc::new),

@@ -59,7 +59,8 @@ struct Set {
 /// What is known of the others.
 #[derive(Debug)]
 pub struct Peers {
-    client: Client,
+    /// None: there can be no others.
+    client: Option<Client>,
     told: Mutex<BTreeMap<Arc<str>, Told>>,
 }
 
@@ -74,7 +75,16 @@ struct Told {
 impl Peers {
     /// With the token and the authorities of the settings.
     pub fn new(settings: &Settings) -> Result<Self> {
-        Ok(Self { client: Client::new(settings)?, told: Mutex::default() })
+        Ok(Self { client: Some(Client::new(settings)?), told: Mutex::default() })
+    }
+
+    /// Of the only central.
+    pub fn none() -> Self {
+        Self { client: None, told: Mutex::default() }
+    }
+
+    fn client(&self) -> Result<&Client, Answer> {
+        self.client.as_ref().ok_or_else(|| Answer::unavailable("this central has none beside it"))
     }
 
     /// Why another central does not answer.
@@ -119,15 +129,18 @@ impl Central {
         let Some((_, url)) = via else { return self.fleet.set_limits(host, sets).await };
         let set = |(structure, resource, limit)| Set { structure, resource, limit };
         let sets = Sets { host: host.to_owned(), sets: sets.into_iter().map(set).collect() };
-        self.peers.client.post(&url, "/central/sets", &json!(sets), SET_WITHIN).await
+        self.peers.client()?.post(&url, "/central/sets", &json!(sets), SET_WITHIN).await
     }
 
     /// What each of the others answers; one that does not is left out.
     pub async fn ask_others<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Vec<T> {
         let others = self.leases.others();
         let asked = others.iter().map(async |(id, url)| {
-            let answer = self.peers.client.get::<T>(url, path, query).await;
-            answer.inspect_err(|error| tracing::warn!(central = %id, path, "an answer lacks another central's: {error}")).ok()
+            let answer = async { self.peers.client()?.get::<T>(url, path, query).await };
+            answer
+                .await
+                .inspect_err(|error| tracing::warn!(central = %id, path, "an answer lacks another central's: {error}"))
+                .ok()
         });
         join_all(asked).await.into_iter().flatten().collect()
     }
@@ -174,7 +187,8 @@ async fn ask(central: Central, id: Arc<str>, url: String) {
     loop {
         let next = tokio::time::Instant::now() + EVERY;
         let me = central.leases.id().map(|id| id.to_string()).unwrap_or_default();
-        match central.peers.client.get::<Relays>(&url, "/central/hosts", &[("after", after.to_string()), ("central", me)]).await {
+        let query = [("after", after.to_string()), ("central", me)];
+        match async { central.peers.client()?.get::<Relays>(&url, "/central/hosts", &query).await }.await {
             Ok(relays) => {
                 central.peers.heard(&id, Ok(relays.in_touch));
                 after = relays.through;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use axum::http::StatusCode;
 use flate2::read::GzDecoder;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,14 +40,21 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let mut client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        if let Some(file) = &settings.ca {
-            let read = || format!("peers.ca = {}", file.display());
-            let pem = std::fs::read(file).with_context(read)?;
-            client = client.tls_certs_only(Certificate::from_pem_bundle(&pem).with_context(read)?);
-        }
-        let client = client.default_headers(headers).connect_timeout(CONNECT).timeout(ANSWER);
-        Ok(Self(client.build().context("cannot make an HTTP client")?))
+        let client = |trusted: Option<Vec<Certificate>>| {
+            let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).default_headers(headers.clone());
+            let client = client.connect_timeout(CONNECT).timeout(ANSWER);
+            if let Some(trusted) = trusted { client.tls_certs_only(trusted) } else { client }.build()
+        };
+        let client = match &settings.ca {
+            Some(file) => {
+                let read = || format!("peers.ca = {}", file.display());
+                let pem = std::fs::read(file).with_context(read)?;
+                client(Some(Certificate::from_pem_bundle(&pem).with_context(read)?))
+            }
+            // A machine without authorities may have others to ask by plain HTTP.
+            None => client(None).or_else(|_| client(Some(Vec::new()))),
+        };
+        Ok(Self(client.context("cannot make an HTTP client")?))
     }
 
     /// A question.
