@@ -313,6 +313,7 @@ impl State {
             }
             Outcome::Refused(why) => ("refused", why.to_string()),
             // The limit is where the request would take it.
+            _ if grant.request.asked.is_none() => return,
             _ => {
                 let there = "the limit is where it would be taken".to_owned();
                 self.answer(&grant.request, (grant.from, grant.from), "unchanged", Some(there));
@@ -328,7 +329,9 @@ impl State {
             (None, Some(id)) => Because::Said(format!("request {id}").into()),
             (None, None) => Because::Said("requested".into()),
         };
-        self.answer(request, (from, to), outcome, detail.clone());
+        if request.asked.is_some() {
+            self.answer(request, (from, to), outcome, detail.clone());
+        }
         self.record(&request.structure, request.resource, request.action(), why, (from, to), outcome, detail);
     }
 
