@@ -1,5 +1,6 @@
-//! The kernel side. `sched_stat_runtime` fires wherever the kernel itself charges a cgroup with CPU time; so does this:
-//! task -> leaf cgroup -> slot of the nearest tracked ancestor -> add, compare with the armed threshold, ring.
+//! The kernel side: CPU time here, bytes of sockets in [`net`]. `sched_stat_runtime` fires wherever the kernel itself charges a cgroup
+//! with CPU time; so does this: task -> leaf cgroup -> slot of the nearest tracked ancestor -> add, compare with the armed threshold,
+//! ring.
 //!
 //! Runs with interrupts off under the run queue's lock: no loops on the usual path, no locks, loads at constant offsets.
 //!
@@ -13,6 +14,7 @@
 
 mod atomic;
 mod layout;
+mod net;
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_FORCE_WAKEUP};
 use aya_ebpf::helpers::bpf_ktime_get_ns;

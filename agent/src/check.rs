@@ -35,8 +35,9 @@ impl Style {
 
 /// Parts of the agent that are tried rather than guessed at.
 pub struct Try<'a> {
-    /// Loads and attaches the kernel side and lets go of it again; or says what is missing.
-    pub ebpf: &'a dyn Fn() -> Result<(), String>,
+    /// Loads and attaches the kernel side and lets go of it again: says why it does not count bytes of sockets, where that is so; or what is
+    /// missing.
+    pub ebpf: &'a dyn Fn() -> Result<Option<String>, String>,
     /// Reads a configuration and what it names; or says what is wrong with it.
     pub config: &'a dyn Fn(&Path) -> Result<Config, String>,
 }

@@ -11,6 +11,7 @@ mod kubelet;
 mod latency;
 mod opening;
 mod pace;
+mod pairs;
 mod pinned;
 mod publish;
 mod quota;

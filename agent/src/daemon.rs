@@ -22,7 +22,7 @@ use crate::containers::watch;
 use crate::control::{self, Command, Handle, HostFacts, Inbox, Journal, Parts, Settings};
 use crate::host;
 use crate::link::{self, Line, Link};
-use crate::sampler::SourceKind;
+use crate::sampler::UsageSource;
 use crate::sampler::meter::{Ask, Meter};
 use crate::sampler::select::{Selected, select};
 use crate::scaler::originals::{Originals, Record};
@@ -152,7 +152,7 @@ impl Agent {
 
         let boot_id = host.boot_id.clone();
         let source_reason: Option<Arc<str>> = reason.map(Into::into);
-        let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host, source.kind(), source_reason.clone())));
+        let published = Arc::new(ArcSwap::from_pointee(nothing_yet(&settings, &host, &*source, source_reason.clone())));
         let parts = Parts { settings, host, source, source_reason, originals: records, writer, meter, journal };
         // The kernel's types, megabytes while they are read, are gone by now.
         if let Err(why) = host::memory::keep_touched() {
@@ -201,7 +201,7 @@ fn forget_the_gone(originals: &Originals, hierarchies: &Hierarchies, records: &m
 }
 
 /// What is shown until the first step.
-fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source_reason: Option<Arc<str>>) -> Snapshot {
+fn nothing_yet(settings: &Settings, host: &HostFacts, source: &dyn UsageSource, source_reason: Option<Arc<str>>) -> Snapshot {
     Snapshot {
         at: crate::clock::wall(),
         host: HostStatus {
@@ -212,8 +212,9 @@ fn nothing_yet(settings: &Settings, host: &HostFacts, source: SourceKind, source
             max: PerResource::default(),
             free: PerResource::default(),
             least_cpu: settings.config.scaler.least_cpu(),
-            source,
+            source: source.kind(),
             source_reason,
+            net_reason: source.net_reason().map(Into::into),
             guardian_active: settings.config.guardian.active,
             judged_at_central: settings.config.guardian.at_central,
             scaler_active: settings.config.scaler.active,

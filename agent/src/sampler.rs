@@ -1,4 +1,4 @@
-//! How much CPU time each tracked container has consumed: by eBPF, or from the kernel's own files.
+//! How much CPU time each tracked container has consumed: by eBPF, or from the kernel's own files. By eBPF also what went over the network.
 
 pub mod audit;
 pub mod btf;
@@ -88,6 +88,17 @@ pub trait UsageSource: Send {
     /// [`UsageSource::used_ns`] says then stands still until the count has caught up. Nothing to do for a source that reads
     /// that accounting itself.
     fn correct(&mut self, _slot: SlotId, _by_ns: i64) {}
+
+    /// Bytes that the sockets of `slot` received and sent since it was tracked, but for the loopback's. `None` where sockets are not
+    /// counted.
+    fn net_bytes(&self, _slot: SlotId) -> Option<[u64; 2]> {
+        None
+    }
+
+    /// Why sockets are not counted; `None` where they are.
+    fn net_reason(&self) -> Option<&str> {
+        Some("that takes eBPF")
+    }
 
     /// Readable when there is a [`Passed`] to be drained; `None` where the source has none.
     fn events(&self) -> Option<BorrowedFd<'_>>;

@@ -49,6 +49,8 @@ pub struct HostStatus {
     pub source: SourceKind,
     /// Why it is not eBPF, where that was wanted.
     pub source_reason: Option<Arc<str>>,
+    /// Why network usage is read from interfaces; `None` where it is counted at sockets.
+    pub net_reason: Option<Arc<str>>,
     /// Whether the Guardian judges.
     pub guardian_active: bool,
     /// Whether central judges, whole applications instead of containers: while it does not answer, limits stay as they are.

@@ -9,7 +9,7 @@ use std::path::Path;
 use headroom_agent::check::decide::{Level, Outcome};
 use headroom_agent::check::{Style, Try, report, run};
 
-fn refused() -> Result<(), String> {
+fn refused() -> Result<Option<String>, String> {
     Err("tried nothing".to_owned())
 }
 

@@ -23,6 +23,19 @@ pub struct Slot {
     pub reserved: [u64; 2],
 }
 
+/// What went through the sockets of one tracked cgroup and everything below it since its slot was taken, loopback excepted; in an array
+/// that the agent maps into its memory, by slot. One cache line each, as with [`Slot`].
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Received, in bytes from the network's header on. Only grows.
+    pub received_bytes: u64,
+    /// The same of what was sent.
+    pub sent_bytes: u64,
+    /// Keeps the record at one cache line.
+    pub reserved: [u64; 6],
+}
+
 /// The `armed_ns` of a slot that shall not ring.
 pub const DISARMED: u64 = u64::MAX;
 
@@ -118,6 +131,7 @@ mod tests {
     #[test]
     fn records_fill_cache_lines() {
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (64, 64));
+        assert_eq!((size_of::<Traffic>(), align_of::<Traffic>()), (64, 64));
         assert_eq!((size_of::<State>(), align_of::<State>()), (64, 64));
         assert_eq!(size_of::<Rung>(), 32);
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -160,6 +160,11 @@ impl Hierarchies {
     /// The root of the v2 hierarchy, with or without controllers.
     pub fn unified_root(&self) -> Option<&Path> {
         self.unified().map(|index| self.0[index].root.as_path())
+    }
+
+    /// That root, opened: where programs on sockets are attached.
+    pub fn unified_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.unified().map(|index| self.0[index].fd.as_fd())
     }
 
     /// Each controller that is mounted, and where.

@@ -18,6 +18,14 @@ pub struct NetReading {
     pub interfaces: Vec<InterfaceReading>,
 }
 
+impl NetReading {
+    /// Received and sent through all of them, in bytes; `None` where they are the host's.
+    pub fn bytes(&self) -> Option<[u64; 2]> {
+        let sum = |of: fn(&InterfaceReading) -> u64| self.interfaces.iter().map(of).sum::<u64>();
+        (!self.shares_host).then(|| [sum(|interface| interface.received_bytes), sum(|interface| interface.sent_bytes)])
+    }
+}
+
 /// One interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceReading {

@@ -25,8 +25,8 @@ const WATCHES: u64 = 8192;
 pub struct Tried {
     /// The configuration, where one was named: what it says, or what is wrong.
     pub config: Option<(PathBuf, Result<Configured, String>)>,
-    /// Loading and attaching the kernel side.
-    pub ebpf: Result<(), String>,
+    /// Loading and attaching the kernel side: why it does not count bytes of sockets, where that is so; or what is missing.
+    pub ebpf: Result<Option<String>, String>,
 }
 
 /// What a configuration says that matters here.
@@ -123,13 +123,13 @@ pub fn decide(facts: &Facts, tried: &Tried) -> Report {
         ),
     }
     findings.extend([namespace(facts), cpus(facts), btf(facts), bpf_privileges(facts), ebpf(facts, tried, forced)]);
-    findings.extend([realtime(facts), memlock(facts), delegated(facts), network(facts), watches(facts)]);
+    findings.extend([realtime(facts), memlock(facts), delegated(facts), network(facts, tried, forced), watches(facts)]);
 
     let works = findings.iter().all(|finding| finding.level != Level::Bad);
     let outcome = match (works, forced, &tried.ebpf) {
         (false, _, _) => Outcome::No,
         (true, Some(SourceKind::Cgroupfs), _) | (true, _, Err(_)) => Outcome::Cgroupfs,
-        (true, _, Ok(())) => Outcome::Ebpf,
+        (true, _, Ok(_)) => Outcome::Ebpf,
     };
     Report { outcome, findings }
 }
@@ -271,7 +271,7 @@ fn ebpf(facts: &Facts, tried: &Tried, forced: Option<SourceKind>) -> Finding {
             "not wanted: sampler.source = \"cgroupfs\"",
             "CPU time is read from cgroupfs, one read a container and window",
         ),
-        (Ok(()), _) => Finding::new(
+        (Ok(_), _) => Finding::new(
             "eBPF",
             Level::Ok,
             "loaded, attached and let go of again",
@@ -339,13 +339,31 @@ fn delegated(facts: &Facts) -> Finding {
         .todo("run as root, or with CAP_DAC_OVERRIDE, where there are such")
 }
 
-fn network(facts: &Facts) -> Finding {
-    let finding = |level, found: &str, means: &str| Finding::new("network", level, found, means);
-    if facts.capabilities.has(Capability::SysPtrace) {
-        return finding(Level::Ok, "CAP_SYS_PTRACE", "network usage is reported");
+fn network(facts: &Facts, tried: &Tried, forced: Option<SourceKind>) -> Finding {
+    let finding = |level, found: String, means: &str| Finding::new("network", level, found, means);
+    let why: &str = match (&tried.ebpf, forced) {
+        (_, Some(SourceKind::Cgroupfs)) | (Err(_), _) => "that takes eBPF",
+        (Ok(Some(why)), _) => why,
+        (Ok(None), _) => {
+            let means = "network usage is reported, also of containers in the host's network";
+            return finding(Level::Ok, "counted at sockets".to_owned(), means);
+        }
+    };
+    let by_interfaces = format!("read from interfaces, not counted at sockets: {why}");
+    let has = |capability| facts.capabilities.has(capability);
+    if !has(Capability::SysPtrace) {
+        return finding(
+            Level::Less,
+            by_interfaces,
+            "and without CAP_SYS_PTRACE whose they are cannot be seen: no usage is reported",
+        )
+        .todo("run as root, or with CAP_SYS_PTRACE");
     }
-    finding(Level::Less, "no CAP_SYS_PTRACE", "network usage is not reported: whose network a process is in cannot be seen")
-        .todo("run as root, or with CAP_SYS_PTRACE")
+    let means = "network usage is reported of containers that have a network of their own";
+    if tried.ebpf.is_ok() && !has(Capability::NetAdmin) && facts.cgroups.as_ref().is_ok_and(|cgroups| cgroups.mode == Mode::V2) {
+        return finding(Level::Less, by_interfaces, means).todo("run as root, or with CAP_NET_ADMIN");
+    }
+    finding(Level::Ok, by_interfaces, means)
 }
 
 fn watches(facts: &Facts) -> Finding {

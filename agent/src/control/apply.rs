@@ -50,9 +50,12 @@ impl State {
                 self.tell(&request, Limit::Unlimited, Limit::Unlimited, "refused", Some(why.to_string()));
             }
             for group in &plan.groups {
-                let ledger = if is_real { &self.ledger } else { &self.shadow };
+                let grants = plan::grant(group, if is_real { &self.ledger } else { &self.shadow });
+                if is_real && matches!(group, plan::Group::Pair(_)) {
+                    self.outside.pairs.begin(&grants);
+                }
                 let mut failed = false;
-                for grant in plan::grant(group, ledger) {
+                for grant in grants {
                     if failed {
                         let why = Refusal::PairNotWhole.to_string();
                         self.tell(&grant.request, grant.from, grant.from, "refused", Some(why));

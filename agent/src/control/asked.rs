@@ -9,6 +9,7 @@ use headroom_model::wire::RequestDone;
 use tokio::sync::oneshot;
 
 use super::apply::Pending;
+use super::pairs::{Came, Pairs, Then};
 use super::state::State;
 use crate::api::command::Wanted;
 use crate::clock;
@@ -20,6 +21,7 @@ pub(super) struct Outside {
     replies: HashMap<Arc<str>, oneshot::Sender<RequestDone>>,
     /// Wait for a write that is under way.
     waiting: Vec<Request>,
+    pub(super) pairs: Pairs,
 }
 
 impl State {
@@ -52,15 +54,14 @@ impl State {
         if ready.is_empty() {
             return;
         }
-        let ids: Vec<Arc<str>> = ready.iter().filter_map(|request| request.asked.clone()).collect();
-        self.requests.extend(ready);
+        self.requests.extend(ready.iter().cloned());
         let now_ns = clock::monotonic_ns();
         self.carry_out(now_ns);
         self.write_staged(now_ns);
-        for id in ids {
+        for request in ready {
             // Nothing was told of it: what the limit was planned from is not what stands.
-            if !self.is_under_way(&id) {
-                self.reply(&id, None, None, Some("something else changed its limit just now; ask again".to_owned()));
+            if request.asked.as_ref().is_some_and(|id| !self.is_under_way(id)) {
+                self.came_out(&request, Came::Not(Some("something else changed its limit just now; ask again".to_owned())));
             }
         }
     }
@@ -73,17 +74,33 @@ impl State {
 
     /// Tells whoever asked, if this was asked for.
     pub(super) fn answer(&mut self, request: &Request, limits: (Limit, Limit), outcome: &str, detail: Option<String>) {
+        let came = match outcome {
+            "applied" | "partial" | "unchanged" => Came::Done { limits, detail },
+            "advised" => Came::Not(Some("its host only advises it: decided on paper, nothing was written".to_owned())),
+            _ => Came::Not(detail),
+        };
+        self.came_out(request, came);
+    }
+
+    /// Answers what can be answered now: a half of a pair waits for the other.
+    fn came_out(&mut self, request: &Request, came: Came) {
         let Some(id) = &request.asked else { return };
-        match outcome {
-            "applied" | "partial" | "unchanged" => {
+        match self.outside.pairs.came(id, came) {
+            Then::Alone(came) => self.answer_alone(request, came),
+            Then::Waits => {}
+            Then::Both(halves) => self.end_pair(halves),
+        }
+    }
+
+    /// Tells whoever asked.
+    pub(super) fn answer_alone(&mut self, request: &Request, came: Came) {
+        let Some(id) = &request.asked else { return };
+        match came {
+            Came::Done { limits, detail } => {
                 let max = if request.field == Field::Max { self.take_over_max(request) } else { None };
                 self.reply(id, Some(limits), max, detail);
             }
-            "advised" => {
-                let why = "its host only advises it: decided on paper, nothing was written";
-                self.reply(id, None, None, Some(why.to_owned()));
-            }
-            _ => self.reply(id, None, None, detail),
+            Came::Not(reason) => self.reply(id, None, None, reason),
         }
     }
 

@@ -9,7 +9,7 @@ use headroom_model::resource::{PerResource, Resource, ResourceSet};
 use super::disks::Opened;
 use super::opening::Opening;
 use super::publish::Shown;
-use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime, ThrottleClock};
+use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime, NetReading, ThrottleClock};
 use crate::config::ContainerRule;
 use crate::containers::Container;
 use crate::sampler::SlotId;
@@ -93,6 +93,8 @@ pub(super) struct Entry {
     pub(super) memory_opened_ns: u64,
     /// When its network was.
     pub(super) net_at_ns: u64,
+    /// What it had received and sent then, in bytes: its sockets where they are counted, else its own interfaces.
+    pub(super) net_bytes: Option<[u64; 2]>,
 }
 
 /// When a resource may be tried again after the kernel refused a write.
@@ -144,6 +146,7 @@ impl Entry {
             disks_opened: PerResource::from_fn(|r| Opened::first(&first, r)),
             memory_opened_ns: first.at_ns,
             net_at_ns: first.at_ns,
+            net_bytes: first.net.as_ref().and_then(NetReading::bytes),
             last: first,
             clock: None,
             split_began: None,

@@ -9,7 +9,7 @@ use headroom_model::wire::{Counted, Pair};
 
 use super::entry::{Entry, Phase};
 use super::state::State;
-use crate::cgroup::{Device, DiskReading, InterfaceReading, MIB};
+use crate::cgroup::{Device, DiskReading, MIB};
 use crate::clock;
 use crate::status::{ContainerStatus, DiskDevice, GuardMode, HostStatus, NetDevice, ResourceStatus, Snapshot};
 
@@ -85,6 +85,7 @@ impl State {
             least_cpu: self.config.scaler.least_cpu(),
             source: self.source.kind(),
             source_reason: self.source_reason.clone(),
+            net_reason: self.net_reason.clone(),
             guardian_active: self.config.guardian.active,
             judged_at_central: self.config.guardian.at_central,
             scaler_active: self.config.scaler.active,
@@ -146,7 +147,7 @@ impl Entry {
         status
     }
 
-    /// In the units of resources. Of a container in the host's network nothing is known.
+    /// In the units of resources. Of a container in the host's network nothing is known unless its sockets are counted.
     fn counted(&self, booted_at: f64) -> Counted {
         let pair = |at_ns: u64, counters| Pair { at: booted_at + at_ns as f64 / 1e9, counters };
         let cpu = self.last.cpu_time.map(|time| pair(self.cpu_at_ns, [time.user_us, time.kernel_us].map(|us| us as f64 / 1e4)));
@@ -154,10 +155,7 @@ impl Entry {
             let mib = |bytes: fn(&DiskReading) -> u64| disks.iter().map(bytes).sum::<u64>() as f64 / MIB;
             pair(self.disks_at_ns, [mib(|disk| disk.read_bytes), mib(|disk| disk.write_bytes)])
         });
-        let net = self.last.net.as_ref().filter(|net| !net.shares_host).map(|net| {
-            let mbit = |bytes: fn(&InterfaceReading) -> u64| net.interfaces.iter().map(bytes).sum::<u64>() as f64 * 8.0 / 1e6;
-            pair(self.net_at_ns, [mbit(|interface| interface.received_bytes), mbit(|interface| interface.sent_bytes)])
-        });
+        let net = self.net_bytes.map(|bytes| pair(self.net_at_ns, bytes.map(|bytes| bytes as f64 * 8.0 / 1e6)));
         Counted { cpu, disk, net }
     }
 
@@ -167,7 +165,7 @@ impl Entry {
             Resource::Cpu => self.cpu.is_some() || self.slot.is_some(),
             Resource::Mem => self.last.memory.is_some(),
             Resource::DiskRead | Resource::DiskWrite => self.last.disks.is_some(),
-            Resource::Net => self.last.net.is_some(),
+            Resource::Net => self.last.net.is_some() || self.net_bytes.is_some(),
             Resource::Energy => false,
         };
         if !there {

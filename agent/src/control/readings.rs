@@ -29,7 +29,8 @@ impl State {
             let of_pod = entry.container.engine == Engine::Kubernetes && (cpus_read || reading.above.is_some());
             let before = of_pod.then(|| self.kubelet(id)).flatten();
             let Some(entry) = self.entries.get_mut(&id) else { continue };
-            let ended = entry.take(reading, is_fresh, Pace::new(&self.config.guardian.window));
+            let counted = entry.slot.filter(|_| reading.whole).and_then(|slot| self.source.net_bytes(slot));
+            let ended = entry.take(reading, is_fresh, Pace::new(&self.config.guardian.window), counted);
             let found_disk = awaited_disk && entry.device().is_some();
             if found_disk || (of_pod && self.kubelet(id) != before) {
                 self.decide_guard(id);
@@ -221,17 +222,11 @@ fn reads_as(resource: Resource, ours: Limit, theirs: Limit) -> bool {
 
 impl Entry {
     /// Takes over what was read; what was not read this time stays as it was, and so does a limit that was written since (not `is_fresh`).
-    /// Gives the guarded resources whose windows end with it.
-    fn take(&mut self, mut reading: Reading, is_fresh: bool, pace: Pace<'_>) -> ResourceSet {
+    /// `counted`: the bytes of its sockets, where they are counted. Gives the guarded resources whose windows end with it.
+    fn take(&mut self, mut reading: Reading, is_fresh: bool, pace: Pace<'_>, counted: Option<[u64; 2]>) -> ResourceSet {
         let mut ended = ResourceSet::NONE;
-        let seconds = reading.at_ns.saturating_sub(self.net_at_ns) as f64 / 1e9;
-        if let (Some(now), true) = (&reading.net, seconds > 0.0) {
-            if let Some(before) = self.last.net.as_ref().filter(|_| !now.shares_host) {
-                let bytes =
-                    |net: &crate::cgroup::NetReading| net.interfaces.iter().map(|i| i.received_bytes + i.sent_bytes).sum::<u64>();
-                self.usage[Resource::Net] = Some(bytes(now).saturating_sub(bytes(before)) as f64 * 8.0 / 1e6 / seconds);
-            }
-            self.net_at_ns = reading.at_ns;
+        if let Some(now) = counted.or_else(|| reading.net.as_ref()?.bytes()) {
+            self.take_net(now, reading.at_ns);
         }
         if let Some(memory) = reading.memory.filter(|_| is_fresh) {
             self.usage[Resource::Mem] = Some(memory.usage_mib);
@@ -268,5 +263,18 @@ impl Entry {
             ended = ended.iter().chain(self.take_disks(disks, reading.at_ns, pace).iter()).collect();
         }
         ended
+    }
+
+    /// What it had received and sent at `at_ns`, in bytes: the mean since the last time is its usage.
+    fn take_net(&mut self, now: [u64; 2], at_ns: u64) {
+        let seconds = at_ns.saturating_sub(self.net_at_ns) as f64 / 1e9;
+        if seconds <= 0.0 {
+            return;
+        }
+        if let Some(before) = self.net_bytes.replace(now) {
+            let sum = |bytes: [u64; 2]| bytes.iter().sum::<u64>();
+            self.usage[Resource::Net] = Some(sum(now).saturating_sub(sum(before)) as f64 * 8.0 / 1e6 / seconds);
+        }
+        self.net_at_ns = at_ns;
     }
 }

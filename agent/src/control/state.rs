@@ -87,6 +87,7 @@ pub(super) struct State {
     pub(super) host: HostFacts,
     pub(super) source: Box<dyn UsageSource>,
     pub(super) source_reason: Option<Arc<str>>,
+    pub(super) net_reason: Option<Arc<str>>,
     pub(super) writer: Writer,
     pub(super) meter: Meter,
     pub(super) journal: Journal,
@@ -141,6 +142,7 @@ impl State {
             journal,
         } = parts;
         let mut state = Self {
+            net_reason: source.net_reason().map(Into::into),
             selector,
             own,
             guardian: Guardian::new(rules, 0.0, config.guardian.rejudge).with_cooldown(config.cooldown().as_secs_f64()),
@@ -268,6 +270,9 @@ impl State {
             Ok(slot) => {
                 entry.slot = Some(slot);
                 entry.opened = self.source.used_ns(slot).map(|used_ns| self.window.opening(used_ns));
+                if let Some(bytes) = self.source.net_bytes(slot) {
+                    (entry.net_bytes, entry.net_at_ns) = (Some(bytes), clock::monotonic_ns());
+                }
                 self.by_slot.insert(slot, id);
             }
             Err(e) => {

@@ -10,6 +10,8 @@ use super::{HostError, parse_error, read};
 pub enum Capability {
     /// Writes to cgroups that were handed to another user.
     DacOverride = 1,
+    /// Attaches programs where sockets receive and send.
+    NetAdmin = 12,
     /// Keeps memory in memory beyond the limit for it.
     IpcLock = 14,
     /// Sees which network a process is in.
@@ -31,6 +33,7 @@ impl Capability {
     pub const fn name(self) -> &'static str {
         match self {
             Self::DacOverride => "CAP_DAC_OVERRIDE",
+            Self::NetAdmin => "CAP_NET_ADMIN",
             Self::IpcLock => "CAP_IPC_LOCK",
             Self::SysPtrace => "CAP_SYS_PTRACE",
             Self::SysAdmin => "CAP_SYS_ADMIN",

@@ -4,6 +4,7 @@
 pub mod cost;
 mod layout;
 mod mapped;
+mod net;
 
 use std::fmt::Display;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,6 +17,7 @@ use aya::{Ebpf, EbpfLoader};
 use headroom_records::{DISARMED, Rung, cache};
 
 use self::mapped::{MappedArray, SlotCell, StateCell};
+use self::net::Net;
 use crate::cgroup::{Cgroup, Mode};
 use crate::sampler::btf::{Btf, BtfError, VMLINUX};
 use crate::sampler::slots::{Relinked, Slots};
@@ -34,6 +36,10 @@ pub enum Program {
     Charge,
     /// One that does nothing at the same hook, to know what the hook itself costs.
     Empty,
+    /// The one that counts what sockets receive.
+    Received,
+    /// The one that counts what they send.
+    Sent,
 }
 
 impl Program {
@@ -42,6 +48,8 @@ impl Program {
         match self {
             Self::Charge => "charge",
             Self::Empty => "empty",
+            Self::Received => "received",
+            Self::Sent => "sent",
         }
     }
 }
@@ -62,50 +70,42 @@ pub struct EbpfSource {
     /// What [`UsageSource::used_ns`] said last, by slot; `None` of a free one.
     said: Vec<Option<u64>>,
     program: Program,
-    /// Holds the program attached.
+    /// Bytes of sockets; or why they are not counted.
+    net: Result<Net, String>,
+    /// Holds the programs attached.
     ebpf: Ebpf,
 }
 
 impl EbpfSource {
-    /// Loads and attaches the kernel side, with room for `max_containers` (1..=65534).
+    /// Loads and attaches the kernel side, with room for `max_containers` (1..=65534). Where it cannot count bytes of sockets it does
+    /// without: [`UsageSource::net_reason`] says why.
     pub fn load(mode: Mode, max_containers: u32) -> Result<Self, SamplerError> {
-        let mut source = Self::verified(mode, max_containers, Program::Charge)?;
+        let mut ebpf = open_object(mode, max_containers)?;
+        load_program(&mut ebpf, Program::Charge)?;
+        let verified = net::verify(&mut ebpf, mode);
+        let mut source = Self::of(ebpf, max_containers, Program::Charge)?;
         source.attach()?;
+        source.net = verified.and_then(|()| Net::begin(&mut source.ebpf, max_containers));
         Ok(source)
     }
 
-    /// Attaches what [`EbpfSource::verified`] has loaded.
+    /// Attaches what [`EbpfSource::verified`] has loaded, where that is on CPU time.
     pub fn attach(&mut self) -> Result<(), SamplerError> {
         let doing = || format!("attaching {} to {TRACEPOINT}", self.program.name());
-        let program = program_of(&mut self.ebpf, self.program)?;
+        let program = on_cpu_time(&mut self.ebpf, self.program)?;
         program.attach().map_err(|e| unavailable(doing(), &e))?;
         Ok(())
     }
 
     /// As [`EbpfSource::load`], but nothing is attached yet: the kernel has verified `program`, so it would work.
     pub fn verified(mode: Mode, max_containers: u32, program: Program) -> Result<Self, SamplerError> {
-        if !(1..=cache::MAX_SLOTS).contains(&max_containers) {
-            return Err(SamplerError::Ebpf {
-                why: format!("sampler.max_containers is {max_containers}, expected 1 to {}", cache::MAX_SLOTS),
-            });
-        }
-        let globals = {
-            let btf = Btf::read(Path::new(VMLINUX)).map_err(|e| unavailable("the kernel's types", &e))?;
-            layout::resolve(&btf, mode).map_err(|e| unavailable("the kernel's types", &e))?
-        };
-        let mut loader = EbpfLoader::new();
-        // It has read the kernel's types for relocations, of which our object has none: they need not be there twice.
-        loader.btf(None).map_max_entries("SLOTS", max_containers).map_max_entries("TRACKED", max_containers);
-        for (name, value) in &globals {
-            loader.override_global(name, value, true);
-        }
-        let mut ebpf = loader.load(OBJECT).map_err(|e| unavailable("loading the maps", &e))?;
-        {
-            // A program of this kind is attached by the id of a type in the kernel's BTF, which aya looks up itself.
-            let btf = aya::Btf::from_sys_fs().map_err(|e| unavailable("the kernel's types", &e))?;
-            let doing = || format!("loading the program {}", program.name());
-            program_of(&mut ebpf, program)?.load(TRACEPOINT, &btf).map_err(|e| unavailable(doing(), &e))?;
-        }
+        let mut ebpf = open_object(mode, max_containers)?;
+        load_program(&mut ebpf, program)?;
+        Self::of(ebpf, max_containers, program)
+    }
+
+    /// Of an object whose programs are loaded: that takes the maps, which are taken out here.
+    fn of(mut ebpf: Ebpf, max_containers: u32, program: Program) -> Result<Self, SamplerError> {
         give_back_memory();
         Ok(Self {
             slots: Slots::new(max_containers),
@@ -116,15 +116,17 @@ impl EbpfSource {
             rungs: take_map(&mut ebpf, "RUNGS")?.try_into().map_err(|e| unavailable("the map RUNGS", &e))?,
             said: vec![None; max_containers as usize],
             program,
+            net: Err("nobody asked for it".to_owned()),
             ebpf,
         })
     }
 
     /// How many instructions the kernel's verifier went through to prove the program: on every path, so more than the program has.
     /// It gives up at a million. `None` where the kernel does not tell (before 5.16).
-    pub fn verified_instructions(&mut self) -> Result<Option<u32>, SamplerError> {
+    pub fn verified_instructions(&self) -> Result<Option<u32>, SamplerError> {
         let name = self.program.name();
-        let info = program_of(&mut self.ebpf, self.program)?.info();
+        let program = self.ebpf.program(name).ok_or_else(|| no_program(name))?;
+        let info = program.info();
         Ok(info.map_err(|e| unavailable(format!("asking about the program {name}"), &e))?.verified_instruction_count())
     }
 
@@ -152,6 +154,9 @@ impl EbpfSource {
         for entry in &*self.cache {
             entry.store(0, Ordering::Relaxed);
         }
+        if let Ok(net) = &self.net {
+            net.forget();
+        }
     }
 }
 
@@ -172,6 +177,9 @@ impl UsageSource for EbpfSource {
             cell.woke_ns.store(0, Ordering::SeqCst);
             cell.parent.store(parent_word(parent), Ordering::Relaxed);
             cell.cgroup_id.store(cgroup.id(), Ordering::Relaxed);
+        }
+        if let Ok(net) = &self.net {
+            net.clear(slot);
         }
         if let Err(e) = self.tracked.insert(cgroup.id(), slot, 0) {
             self.slots.release(slot);
@@ -243,6 +251,15 @@ impl UsageSource for EbpfSource {
         }
     }
 
+    fn net_bytes(&self, slot: SlotId) -> Option<[u64; 2]> {
+        self.cell(slot)?;
+        self.net.as_ref().ok()?.bytes(slot)
+    }
+
+    fn net_reason(&self) -> Option<&str> {
+        self.net.as_ref().err().map(String::as_str)
+    }
+
     fn events(&self) -> Option<BorrowedFd<'_>> {
         Some(self.rungs.as_fd())
     }
@@ -270,11 +287,48 @@ impl UsageSource for EbpfSource {
     }
 }
 
-/// One of the object's programs, to be loaded or attached.
-fn program_of(ebpf: &mut Ebpf, program: Program) -> Result<&mut BtfTracePoint, SamplerError> {
+/// The object with its maps made and its globals set.
+fn open_object(mode: Mode, max_containers: u32) -> Result<Ebpf, SamplerError> {
+    if !(1..=cache::MAX_SLOTS).contains(&max_containers) {
+        let why = format!("sampler.max_containers is {max_containers}, expected 1 to {}", cache::MAX_SLOTS);
+        return Err(SamplerError::Ebpf { why });
+    }
+    let globals = {
+        let btf = Btf::read(Path::new(VMLINUX)).map_err(|e| unavailable("the kernel's types", &e))?;
+        layout::resolve(&btf, mode).map_err(|e| unavailable("the kernel's types", &e))?
+    };
+    let mut loader = EbpfLoader::new();
+    // It has read the kernel's types for relocations, of which our object has none: they need not be there twice.
+    loader.btf(None);
+    for map in ["SLOTS", "TRACKED", "TRAFFIC"] {
+        loader.map_max_entries(map, max_containers);
+    }
+    for (name, value) in &globals {
+        loader.override_global(name, value, true);
+    }
+    loader.load(OBJECT).map_err(|e| unavailable("loading the maps", &e))
+}
+
+/// Has the kernel verify one of the object's programs, while the object has its maps.
+fn load_program(ebpf: &mut Ebpf, program: Program) -> Result<(), SamplerError> {
+    if matches!(program, Program::Received | Program::Sent) {
+        return net::load(ebpf, program);
+    }
+    // A program of this kind is attached by the id of a type in the kernel's BTF, which aya looks up itself.
+    let btf = aya::Btf::from_sys_fs().map_err(|e| unavailable("the kernel's types", &e))?;
+    let doing = || format!("loading the program {}", program.name());
+    on_cpu_time(ebpf, program)?.load(TRACEPOINT, &btf).map_err(|e| unavailable(doing(), &e))
+}
+
+/// One of the programs on CPU time, to be loaded or attached.
+fn on_cpu_time(ebpf: &mut Ebpf, program: Program) -> Result<&mut BtfTracePoint, SamplerError> {
     let name = program.name();
-    let found = ebpf.program_mut(name).ok_or_else(|| SamplerError::Ebpf { why: format!("the object has no program {name}") })?;
+    let found = ebpf.program_mut(name).ok_or_else(|| no_program(name))?;
     found.try_into().map_err(|e| unavailable(format!("the program {name}"), &e))
+}
+
+fn no_program(name: &str) -> SamplerError {
+    SamplerError::Ebpf { why: format!("the object has no program {name}") }
 }
 
 fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map, SamplerError> {

@@ -35,6 +35,8 @@ pub struct Reading {
     pub cgroup_id: u64,
     /// When the reading began, `CLOCK_MONOTONIC` ns.
     pub at_ns: u64,
+    /// Whether everything was read that can be.
+    pub whole: bool,
     /// The kernel's accounting of CPU time.
     pub cpu_time: Option<CpuTime>,
     /// Throttling counters.
@@ -294,6 +296,7 @@ fn read(cgroup_id: u64, target: &mut Target, whole: bool, what: ResourceSet) -> 
     Reading {
         cgroup_id,
         at_ns: clock::monotonic_ns(),
+        whole,
         cpu_time: target.cpu_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         throttling: target.throttle_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         memory: what.contains(Resource::Mem).then(|| cgroup.memory().ok()).flatten(),

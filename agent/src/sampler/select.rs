@@ -26,7 +26,12 @@ pub fn select(wanted: Option<SourceKind>, mode: Mode, max_containers: u32) -> Re
         return Ok(Selected { source: cgroupfs(), reason: None });
     }
     let failed = match EbpfSource::load(mode, max_containers) {
-        Ok(source) => return Ok(Selected { source: Box::new(source), reason: None }),
+        Ok(source) => {
+            if let Some(why) = source.net_reason() {
+                tracing::info!("network usage is read from interfaces, not counted at sockets: {why}");
+            }
+            return Ok(Selected { source: Box::new(source), reason: None });
+        }
         Err(failed) => failed,
     };
     // The kernel's answer is often no more than "not permitted": look for what lies under it.
@@ -38,11 +43,12 @@ pub fn select(wanted: Option<SourceKind>, mode: Mode, max_containers: u32) -> Re
     Ok(Selected { source: cgroupfs(), reason: Some(why) })
 }
 
-/// Loads and attaches the kernel side, and lets go of it again. `Err`: what is missing.
-pub fn try_ebpf() -> Result<(), String> {
+/// Loads and attaches the kernel side, and lets go of it again. Gives why it does not count bytes of sockets, where that is so. `Err`: what
+/// is missing.
+pub fn try_ebpf() -> Result<Option<String>, String> {
     let mode = crate::cgroup::Hierarchies::probe().map_err(|e| e.to_string())?.mode();
     EbpfSource::load(mode, 1)
-        .map(drop)
+        .map(|source| source.net_reason().map(str::to_owned))
         .map_err(|failed| Facts::probe(mode).missing().map_or_else(|| failed.to_string(), ToString::to_string))
 }
 

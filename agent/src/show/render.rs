@@ -73,11 +73,12 @@ impl Page {
         self.tuned(Tone::Heading, &cut(&headline, WIDTH));
         let switch = |on| if on { "on" } else { "OFF" };
         let about = format!(
-            "agent {}; {} CPUs; cgroup {}; CPU time counted by {}; Guardian {}, Scaler {}",
+            "agent {}; {} CPUs; cgroup {}; CPU time counted by {}, network {}; Guardian {}, Scaler {}",
             view.version,
             host.online_cpus.len(),
             host.cgroup_mode,
             host.source,
+            if host.net_reason.is_some() { "by interfaces" } else { "at sockets" },
             if host.judged_at_central { "at central" } else { switch(host.guardian_active) },
             switch(host.scaler_active)
         );
@@ -90,6 +91,8 @@ impl Page {
         }
         if let Some(reason) = &host.source_reason {
             self.aside(Tone::Caution, &format!("not by eBPF: {reason}"));
+        } else if let Some(reason) = &host.net_reason {
+            self.aside(Tone::Quiet, &format!("network not at sockets: {reason}"));
         }
         for (resource, max) in &host.max {
             let free = host.free.get(resource).copied();

@@ -27,6 +27,7 @@ pub(super) struct Host {
     pub(super) free: BTreeMap<Resource, f64>,
     pub(super) source: String,
     pub(super) source_reason: Option<String>,
+    pub(super) net_reason: Option<String>,
     pub(super) guardian_active: bool,
     #[serde(default)]
     pub(super) judged_at_central: bool,

@@ -36,7 +36,8 @@ fn the_table_says_what_is_guarded_and_why() {
     let text = shown(false);
     let has = |part: &str| assert!(text.contains(part), "{part}\n{text}");
     has("host0: 1 of 4 containers guarded, 1 advised, 1 refused");
-    has("CPU time counted by ebpf; Guardian on, Scaler on");
+    has("CPU time counted by ebpf, network by interfaces;");
+    has("network not at sockets: containers are followed in v1 hierarchies");
     has("cpu: 300 of 500 shares free");
     has("UPPER   LIMIT ADVISED     MIN     MAX");
     has("cont0              lxc     on     cpu          160.3     150     175     200       -      50     200");

@@ -44,6 +44,7 @@ pub(crate) fn host() -> HostStatus {
         least_cpu: 1.0,
         source: SourceKind::Ebpf,
         source_reason: None,
+        net_reason: Some("containers are followed in v1 hierarchies".into()),
         guardian_active: true,
         judged_at_central: false,
         scaler_active: true,

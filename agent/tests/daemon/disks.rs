@@ -159,7 +159,11 @@ fn what_was_found_comes_back_and_what_others_change_is_put_right() {
     guard(&mut config, "cont0", [2, 32]);
     let mut agent = bed.run(&config);
     let is_at = |mib: f64| limit(&cont0, disk.device) == Some(mib);
-    agent.until("idle, it comes down", |_| is_at(6.0));
+    // Written, read back and taken over: whoever sets it before that makes the write a failed one.
+    let has_set = |agent: &Agent, mib: f64| {
+        is_at(mib) && agent.container("cont0")["resources"]["disk_write"]["limit"]["at"].as_f64() == Some(mib)
+    };
+    agent.until("idle, it comes down", |agent| has_set(agent, 6.0));
     set(&cont0, disk.device, 9);
     agent.until("it is put right", |agent| is_at(6.0) && of(agent, "cont0", "Reassert").len() == 1);
     let told = of(&agent, "cont0", "Reassert");
@@ -184,7 +188,7 @@ fn what_was_found_comes_back_and_what_others_change_is_put_right() {
     // Changes of others can be gone on from, and a container that is no longer guarded is left as it is.
     config.set("scaler", "on_foreign_change", "'adopt'");
     let agent = bed.run(&config);
-    agent.until("idle, it comes down", |_| is_at(6.0));
+    agent.until("idle, it comes down", |agent| has_set(agent, 6.0));
     set(&cont0, disk.device, 9);
     agent.until("it goes on from there", |agent| of(agent, "cont0", "Adopt").len() == 1);
     agent.until("idle, it comes down", |_| is_at(6.0));

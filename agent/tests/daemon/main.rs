@@ -5,6 +5,8 @@
 mod disk;
 #[path = "../support.rs"]
 mod support;
+#[path = "../support/talk.rs"]
+mod talk;
 
 mod agent;
 mod bed;
@@ -16,6 +18,7 @@ mod first;
 mod foreign;
 mod full;
 mod hotplug;
+mod net;
 mod phases;
 mod pinning;
 mod policy;

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Command;
 
+use headroom_agent::cgroup::{Hierarchies, Mode};
+
 use crate::agent::{Agent, BINARY};
 use crate::bed::Bed;
 use crate::files::{directories, shares};
@@ -48,7 +50,9 @@ fn the_units_privileges_are_enough() {
     let granted = granted();
     let agent = Agent::start(with(&granted), bed.dir());
     assert_eq!(in_force(&agent), u32::try_from(granted.len()).unwrap(), "{granted:?}");
-    assert_eq!(agent.status()["host"]["source"], "ebpf", "{}", agent.status()["host"]);
+    let host = &agent.status()["host"];
+    assert_eq!(host["source"], "ebpf", "{host}");
+    assert_eq!(host["net_reason"].is_null(), Hierarchies::probe().unwrap().mode() == Mode::V2, "{host}");
     for container in [&roots, &others] {
         agent.until("it comes down to its floor", |_| shares(container) == Some(40.0));
     }
@@ -80,4 +84,20 @@ fn the_one_that_is_missing_is_named() {
         assert_eq!(named, [missing == "bpf", missing == "perfmon"], "without {missing}: {reason}");
         agent.until("it guards all the same", |_| shares(&container) == Some(40.0));
     }
+}
+
+#[test]
+fn without_net_admin_interfaces_are_read() {
+    let bed = Bed::new("netless");
+    let container = bed.container("cont0");
+    let mut config = bed.config();
+    config.guard("cont0", "true", [20, 90, 10]).write();
+    let kept: Vec<_> = granted().into_iter().filter(|name| name != "net_admin").collect();
+    let agent = Agent::start(with(&kept), bed.dir());
+    let host = &agent.status()["host"];
+    assert_eq!(host["source"], "ebpf", "{host}");
+    let v2 = Hierarchies::probe().unwrap().mode() == Mode::V2;
+    let why = host["net_reason"].as_str().unwrap();
+    assert!(why.contains(if v2 { "CAP_NET_ADMIN is missing" } else { "v2 tree" }), "{why}");
+    agent.until("it guards all the same", |_| shares(&container) == Some(40.0));
 }

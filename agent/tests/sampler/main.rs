@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests: what fails, fails the test")]
 
+#[path = "../support/talk.rs"]
+mod talk;
+
 mod accuracy;
 mod events;
 mod fallback;
 mod load;
+mod net;
 mod testbed;
 mod verified;
 

@@ -46,6 +46,11 @@ impl TestCgroup {
         Self { path, loads: Vec::new() }
     }
 
+    /// Its place in each hierarchy.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn open(&self) -> Cgroup {
         Hierarchies::probe().unwrap().open(&CgroupPath::new(&self.path).unwrap()).unwrap()
     }

@@ -21,8 +21,8 @@ fn the_verifier_takes_no_more_than_was_recorded() {
     // By the cpu controller of v1, or in the v2 tree: what is not taken is no part of the program there.
     let followed = if mode == Mode::V2 { "v2" } else { "v1" };
     let mut failures = Vec::new();
-    for program in [Program::Charge, Program::Empty] {
-        let mut source = EbpfSource::verified(mode, 4096, program).unwrap();
+    for program in [Program::Charge, Program::Empty, Program::Received, Program::Sent] {
+        let source = EbpfSource::verified(mode, 4096, program).unwrap();
         let count = source.verified_instructions().unwrap().expect("kernels from 5.16 on say how much they verified");
         let (name, key) = (program.name(), format!("{kernel}-{followed}"));
         println!("kernel {key}: {name} took the verifier {count} instructions");

@@ -9,9 +9,19 @@ use anyhow::{Context, Result};
 
 use crate::process;
 
-/// What the guest needs before its root is mounted, and a disk with ext4. What a kernel does not have as a module is built in.
-const WANTED: [&str; 9] =
-    ["virtio_pci", "virtio_rng", "9pnet_virtio", "9p", "overlay", "crc32c_generic", "crc32c_cryptoapi", "virtio_blk", "ext4"];
+/// What the guest needs before its root is mounted, a disk with ext4, and cables between networks. What a kernel does not have as a module is built in.
+const WANTED: [&str; 10] = [
+    "virtio_pci",
+    "virtio_rng",
+    "9pnet_virtio",
+    "9p",
+    "overlay",
+    "crc32c_generic",
+    "crc32c_cryptoapi",
+    "virtio_blk",
+    "ext4",
+    "veth",
+];
 
 /// A module: its file's name without suffixes, and its content.
 pub(crate) struct Module {

@@ -20,7 +20,7 @@ fn capable() -> (Facts, Tried) {
         inotify_watches: Some(100_000),
         inotify_instances: Some(128),
     };
-    (facts, Tried { config: None, ebpf: Ok(()) })
+    (facts, Tried { config: None, ebpf: Ok(None) })
 }
 
 /// What is not as it should be, and the outcome, once `take` has taken something away.
@@ -115,7 +115,6 @@ fn what_makes_it_less_good_does_not_stop_it() {
     let less = |subject| (vec![(subject, Level::Less)], Outcome::Ebpf);
     assert_eq!(lacking(|facts, _| without(Capability::SysNice)(facts)), less("real time"));
     assert_eq!(lacking(|facts, _| without(Capability::DacOverride)(facts)), less("delegation"));
-    assert_eq!(lacking(|facts, _| without(Capability::SysPtrace)(facts)), less("network"));
     let outside_the_root = |facts: &mut Facts| {
         let cgroup = "/system.slice/headroom-agent.service".into();
         facts.realtime = Some(Realtime { version: Version::V2, groups: Some(true), cgroup, runtime_us: None });
@@ -134,6 +133,26 @@ fn what_makes_it_less_good_does_not_stop_it() {
     assert_eq!(lacking(|facts, _| no_memory(facts)), less("cgroups"));
     let no_disks = |facts: &mut Facts| cgroups(facts).controllers.retain(|(controller, _)| *controller != Controller::Io);
     assert_eq!(lacking(|facts, _| no_disks(facts)), less("cgroups"));
+}
+
+#[test]
+fn the_network_is_counted_at_sockets_or_read_from_interfaces() {
+    let uncounted = |take: fn(&mut Facts)| {
+        let (mut facts, tried) = (capable().0, Tried { config: None, ebpf: Ok(Some("CAP_NET_ADMIN is missing".into())) });
+        take(&mut facts);
+        let report = decide(&facts, &tried);
+        assert_eq!(report.outcome, Outcome::Ebpf, "limits are moved all the same");
+        report.findings.into_iter().find(|finding| finding.subject == "network").unwrap()
+    };
+    let found = uncounted(|facts| without(Capability::NetAdmin)(facts));
+    assert_eq!(found.found, "read from interfaces, not counted at sockets: CAP_NET_ADMIN is missing");
+    assert_eq!((found.level, found.todo.as_deref()), (Level::Less, Some("run as root, or with CAP_NET_ADMIN")));
+    // Nothing to do about v1, or about a kernel that refuses for a reason of its own.
+    assert_eq!(uncounted(|facts| cgroups(facts).mode = Mode::Hybrid).level, Level::Ok);
+    assert_eq!(uncounted(|_| {}).level, Level::Ok);
+    assert_eq!(uncounted(|facts| without(Capability::SysPtrace)(facts)).level, Level::Less);
+    // Sockets are counted whatever a process may see.
+    assert_eq!(lacking(|facts, _| without(Capability::SysPtrace)(facts)), (vec![], Outcome::Ebpf));
 }
 
 fn configured(source: Option<SourceKind>, change: impl FnOnce(&mut Places)) -> (PathBuf, Result<Configured, String>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aya::sys::{Stats, enable_stats};
 
-use super::{EbpfSource, unavailable};
+use super::{EbpfSource, Program, unavailable};
 use crate::sampler::SamplerError;
 
 /// Runs of a program while [`keep_statistics`]' handle was held. Both only grow.
@@ -32,9 +32,14 @@ pub fn keep_statistics() -> Result<OwnedFd, SamplerError> {
 }
 
 impl EbpfSource {
-    /// What its program has cost so far.
+    /// What its program on CPU time has cost so far.
     pub fn cost(&self) -> Result<Cost, SamplerError> {
-        let name = self.program.name();
+        self.cost_of(self.program)
+    }
+
+    /// What one of its programs has cost so far.
+    pub fn cost_of(&self, program: Program) -> Result<Cost, SamplerError> {
+        let name = program.name();
         let doing = || format!("reading the statistics of {name}");
         let program = self.ebpf.program(name).ok_or_else(|| SamplerError::Ebpf { why: doing() })?;
         let info = program.info().map_err(|e| unavailable(doing(), &e))?;

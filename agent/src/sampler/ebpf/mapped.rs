@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use headroom_records::{Slot, State};
+use headroom_records::{Slot, State, Traffic};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// [`Slot`] as it is shared with the kernel.
@@ -31,6 +31,20 @@ const _: () = {
     assert!(offset_of!(SlotCell, parent) == offset_of!(Slot, parent));
     assert!(offset_of!(SlotCell, opened_ns) == offset_of!(Slot, opened_ns));
     assert!(offset_of!(SlotCell, woke_ns) == offset_of!(Slot, woke_ns));
+};
+
+/// [`Traffic`] as it is shared with the kernel.
+#[repr(C, align(64))]
+pub(super) struct TrafficCell {
+    pub(super) received_bytes: AtomicU64,
+    pub(super) sent_bytes: AtomicU64,
+    reserved: [AtomicU64; 6],
+}
+
+const _: () = {
+    assert!(size_of::<TrafficCell>() == size_of::<Traffic>());
+    assert!(offset_of!(TrafficCell, received_bytes) == offset_of!(Traffic, received_bytes));
+    assert!(offset_of!(TrafficCell, sent_bytes) == offset_of!(Traffic, sent_bytes));
 };
 
 /// [`State`] as it is shared with the kernel.
@@ -57,6 +71,8 @@ pub(super) unsafe trait Shared {}
 
 // SAFETY: atomics alone.
 unsafe impl Shared for SlotCell {}
+// SAFETY: atomics alone.
+unsafe impl Shared for TrafficCell {}
 // SAFETY: atomics alone.
 unsafe impl Shared for StateCell {}
 // SAFETY: an atomic.

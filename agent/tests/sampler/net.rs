@@ -1,0 +1,147 @@
+//! Bytes of containers' sockets, in the v2 tree: also in the one that hybrid hosts have beside their controllers.
+
+use std::net::TcpListener;
+
+use headroom_agent::cgroup::{Cgroup, CgroupPath, Hierarchies, Mode};
+use headroom_agent::sampler::ebpf::cost::keep_statistics;
+use headroom_agent::sampler::ebpf::{EbpfSource, Program};
+use headroom_agent::sampler::{SlotId, UsageSource as _};
+
+use crate::talk::{Network, Party, Role, over_a_cable};
+use crate::testbed::TestCgroup;
+
+const MIB: u64 = 1 << 20;
+/// What a container sends and receives.
+const SAID: [u64; 2] = [6 * MIB, 16 * MIB];
+/// What headers, acknowledgements and the end of a connection may add.
+const MORE: f64 = 1.02;
+
+/// The v2 tree by itself. `None` where there is none: then that is what the source has to say.
+fn tree() -> Option<Hierarchies> {
+    let found = Hierarchies::probe().unwrap();
+    match found.mode() {
+        Mode::V2 => Some(found),
+        Mode::Hybrid => Some(Hierarchies::at(found.unified_root().unwrap()).unwrap()),
+        Mode::V1 => {
+            assert_eq!(source().net_reason(), Some("eBPF is not available: there is no v2 tree"));
+            None
+        }
+    }
+}
+
+/// A source that follows the v2 tree.
+fn source() -> EbpfSource {
+    EbpfSource::load(Mode::V2, 64).unwrap()
+}
+
+/// A cgroup as it stands in that tree.
+fn in_tree(tree: &Hierarchies, cgroup: &TestCgroup) -> Cgroup {
+    tree.open(&CgroupPath::new(cgroup.path()).unwrap()).unwrap()
+}
+
+/// By how much a container's bytes grew: sent, received.
+fn grown(source: &EbpfSource, slot: SlotId, before: [u64; 2]) -> [u64; 2] {
+    let [received, sent] = source.net_bytes(slot).unwrap();
+    [sent - before[1], received - before[0]]
+}
+
+#[track_caller]
+fn is_what_was_said(counted: [u64; 2]) {
+    for (counted, said) in counted.into_iter().zip(SAID) {
+        let most = said as f64 * MORE;
+        assert!(counted >= said && counted as f64 <= most, "{counted} bytes counted of {said}, expected at most {most}");
+    }
+}
+
+#[test]
+fn what_sockets_send_and_receive_is_their_containers() {
+    let Some(tree) = tree() else { return };
+    let mut source = source();
+    assert_eq!(source.net_reason(), None);
+    let (outer, other) = (TestCgroup::new(), TestCgroup::new());
+    let inner = outer.below("inner");
+    // Nobody tracks the one that processes are in.
+    let leaf = inner.below("leaf");
+    let [outer, inner, other] = [&outer, &inner, &other].map(|cgroup| source.track(&in_tree(&tree, cgroup)).unwrap());
+    assert_eq!([outer, inner, other].map(|slot| source.net_bytes(slot)), [Some([0, 0]); 3]);
+    let _statistics = keep_statistics().unwrap();
+    let cost = |source: &EbpfSource| [Program::Received, Program::Sent].map(|program| source.cost_of(program).unwrap());
+    let cost_before = cost(&source);
+    let mut before = [0, 0];
+    for (role, network) in [(Role::Asks, Network::Host), (Role::Asks, Network::Own), (Role::Answers, Network::Own)] {
+        over_a_cable(role, network, SAID, |process| leaf.attach(process));
+        let counted = grown(&source, outer, before);
+        println!("{role:?} in the network {network:?}: {counted:?} of {SAID:?} bytes");
+        is_what_was_said(counted);
+        before = source.net_bytes(outer).unwrap();
+    }
+    for (now, before) in cost(&source).into_iter().zip(cost_before) {
+        println!("{} packets, {:?} ns each, statistics included", now.runs - before.runs, now.mean_ns_since(before));
+    }
+    assert_eq!(source.net_bytes(inner), source.net_bytes(outer), "what is an inner container's is the outer one's too");
+    assert_eq!(source.net_bytes(other), Some([0, 0]));
+
+    source.untrack(inner);
+    assert_eq!(source.net_bytes(inner), None);
+    over_a_cable(Role::Asks, Network::Host, SAID, |process| leaf.attach(process));
+    is_what_was_said(grown(&source, outer, before));
+}
+
+#[test]
+fn what_a_container_says_to_its_own_host_is_no_use_of_the_network() {
+    let Some(tree) = tree() else { return };
+    let mut source = source();
+    let container = TestCgroup::new();
+    let slot = source.track(&in_tree(&tree, &container)).unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut parties = [Role::Answers, Role::Asks].map(|role| Party::start(role, Network::Host, [MIB, MIB]));
+    for party in &mut parties {
+        container.attach(party.pid());
+        party.talk(&address);
+    }
+    parties.into_iter().for_each(Party::finish);
+    assert_eq!(source.net_bytes(slot), Some([0, 0]));
+}
+
+#[test]
+fn a_slot_that_is_taken_anew_begins_at_nothing() {
+    let Some(tree) = tree() else { return };
+    let mut source = EbpfSource::load(Mode::V2, 1).unwrap();
+    let (container, next) = (TestCgroup::new(), TestCgroup::new());
+    let slot = source.track(&in_tree(&tree, &container)).unwrap();
+    over_a_cable(Role::Asks, Network::Host, [MIB, MIB], |process| container.attach(process));
+    assert!(source.net_bytes(slot).unwrap().iter().all(|bytes| *bytes >= MIB));
+    source.untrack(slot);
+    let again = source.track(&in_tree(&tree, &next)).unwrap();
+    assert_eq!((again, source.net_bytes(again)), (slot, Some([0, 0])));
+}
+
+#[test]
+fn where_containers_are_followed_in_v1_interfaces_are_read() {
+    let mut source = crate::ebpf();
+    let container = TestCgroup::new();
+    let slot = source.track(&container.open()).unwrap();
+    if Hierarchies::probe().unwrap().mode() == Mode::V2 {
+        assert_eq!((source.net_reason(), source.net_bytes(slot)), (None, Some([0, 0])));
+    } else {
+        let why = source.net_reason().unwrap();
+        assert!(why.contains("a socket has a cgroup in the v2 tree alone"), "{why}");
+        assert_eq!(source.net_bytes(slot), None);
+    }
+}
+
+#[test]
+fn programs_of_others_at_the_root_are_left_alone() {
+    let Some(tree) = tree() else { return };
+    let container = TestCgroup::new();
+    let mut sources = [source(), source()];
+    let slots = sources.each_mut().map(|source| source.track(&in_tree(&tree, &container)).unwrap());
+    over_a_cable(Role::Asks, Network::Host, [MIB, MIB], |process| container.attach(process));
+    let [first, second] = sources;
+    let [one, two] = [first.net_bytes(slots[0]).unwrap(), second.net_bytes(slots[1]).unwrap()];
+    assert!(one == two && one.iter().all(|bytes| *bytes >= MIB), "{one:?} {two:?}");
+    // One goes: the other's programs stay.
+    drop(first);
+    over_a_cable(Role::Asks, Network::Host, [MIB, MIB], |process| container.attach(process));
+    assert!(second.net_bytes(slots[1]).unwrap()[0] >= two[0] + MIB);
+}
