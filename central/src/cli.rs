@@ -191,9 +191,9 @@ async fn serve(config: Config) -> Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    let served = listener.serve(central.clone(), told).await;
+    listener.serve(central.clone(), told).await;
     drop(roles);
     central.close().await?;
     drop(held);
-    served
+    Ok(())
 }

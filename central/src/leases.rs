@@ -119,6 +119,17 @@ impl Leases {
         self.table.lock().id(Moment::now()).cloned()
     }
 
+    /// Which one of how many centrals this is, from 0: for what each has its own part of. None where it does not know.
+    pub fn place(&self) -> Option<(usize, usize)> {
+        if self.store.is_none() {
+            return Some((0, 1));
+        }
+        let table = self.table.lock();
+        let me = table.id(Moment::now())?;
+        let centrals = &table.look.centrals;
+        Some((centrals.keys().position(|id| id == me)?, centrals.len()))
+    }
+
     /// Everything, for people; nothing when there can be only one central.
     pub fn shown(&self) -> Option<Shown> {
         self.store.as_ref()?;

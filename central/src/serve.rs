@@ -1,17 +1,18 @@
 //! The listener: every route behind one door, plain or over TLS.
 
+mod connections;
 mod fleet;
 mod tls;
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum_server::Handle;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate as _, SizeAbove};
@@ -27,12 +28,6 @@ const LONGEST_BODY: usize = 1024 * 1024;
 
 /// Shorter answers are not compressed, in bytes: they fit into one packet anyway.
 const WORTH_IT: u64 = 1024;
-
-/// How long requests in flight may go on at the end.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// How long a connection may take for the header of its next request.
-const HEADER: Duration = Duration::from_secs(75);
 
 /// Everything that central answers.
 pub fn app(central: Central) -> Router {
@@ -60,8 +55,8 @@ pub fn app(central: Central) -> Router {
 /// A listener that is bound, not yet served: what cannot be had is known before anything starts.
 #[derive(Debug)]
 pub struct Listener {
-    listener: std::net::TcpListener,
-    tls: Option<axum_server::tls_rustls::RustlsConfig>,
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Listener {
@@ -73,12 +68,8 @@ impl Listener {
             "listen = \"{}\" is no loopback address, and nobody has a token: make one (headroom-central token add), or set insecure = true",
             config.listen
         );
-        let tls = match &config.tls {
-            Some(files) => Some(tls::read(files)?),
-            None => None,
-        };
-        let bound = TcpListener::bind(config.listen).await.and_then(TcpListener::into_std);
-        let listener = bound.with_context(|| format!("cannot listen on {}", config.listen))?;
+        let tls = config.tls.as_ref().map(tls::read).transpose()?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
         Ok(Self { listener, tls })
     }
 
@@ -88,28 +79,7 @@ impl Listener {
     }
 
     /// Serves until `shutdown` is ready, then lets requests in flight end.
-    pub async fn serve(self, central: Central, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let handle = Handle::new();
-        let make = app(central).into_make_service();
-        let served = {
-            let handle = handle.clone();
-            async move {
-                if let Some(tls) = self.tls {
-                    let mut server = axum_server::from_tcp_rustls(self.listener, tls)?.handle(handle);
-                    server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER);
-                    server.serve(make).await
-                } else {
-                    let mut server = axum_server::from_tcp(self.listener)?.handle(handle);
-                    server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER);
-                    server.serve(make).await
-                }
-            }
-        };
-        tokio::pin!(served, shutdown);
-        tokio::select! {
-            ended = &mut served => return ended.context("cannot serve"),
-            () = &mut shutdown => handle.graceful_shutdown(Some(GRACE)),
-        }
-        served.await.context("cannot end in order")
+    pub async fn serve(self, central: Central, shutdown: impl Future<Output = ()>) {
+        connections::serve(self.listener, self.tls, app(central), shutdown).await;
     }
 }

@@ -21,7 +21,7 @@ use crate::store::{Body, Database};
 const LEASE: &str = "structures_snapshoter";
 
 /// What a structure's document was last given, so that an idle fleet is not even looked at.
-type Written = HashMap<Arc<str>, Vec<(Resource, f64)>>;
+type Written = HashMap<Arc<str>, Box<[(Resource, f64)]>>;
 
 /// For ever.
 pub async fn run(central: Central) {
@@ -102,13 +102,13 @@ async fn snapshot(central: &Central, resources: Vec<Resource>, applications: boo
     }
 }
 
-fn limits(live: &Live, resources: &[Resource]) -> Vec<(Resource, f64)> {
+fn limits(live: &Live, resources: &[Resource]) -> Box<[(Resource, f64)]> {
     let present = live.resources.present().filter(|(resource, _)| resources.contains(resource));
     present.filter_map(|(resource, report)| Some((resource, number::rounded(report.current.amount()?, 2)))).collect()
 }
 
 /// What agents own of a container's document: `current`, and where it really is.
-fn container(live: &Live, limits: Vec<(Resource, f64)>) -> Box<dyn Fn(&mut Body) + Send + Sync> {
+fn container(live: &Live, limits: Box<[(Resource, f64)]>) -> Box<dyn Fn(&mut Body) + Send + Sync> {
     let host = live.host.to_string();
     Box::new(move |body| {
         // A document that speaks of another host is a person's, or another container's.
@@ -125,7 +125,7 @@ fn container(live: &Live, limits: Vec<(Resource, f64)>) -> Box<dyn Fn(&mut Body)
     })
 }
 
-fn free(host: &HostView) -> Vec<(Resource, f64)> {
+fn free(host: &HostView) -> Box<[(Resource, f64)]> {
     let present = host.status.resources.known.present();
     present.filter_map(|(resource, numbers)| Some((resource, number::rounded(numbers.free?, 2)))).collect()
 }

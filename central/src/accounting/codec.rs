@@ -131,7 +131,7 @@ mod tests {
             account,
             at: 1_700_000_000.25,
             total: (account == 1).then_some(1e9),
-            areas: vec![(Resource::Cpu, areas), (Resource::Mem, areas)],
+            areas: [(Resource::Cpu, areas), (Resource::Mem, areas)].into(),
         };
         let process =
             |containers: Vec<Counted>| Process { instance: 7, started_at: 1.0, next: 3, at: 1_700_000_004.5, containers };

@@ -21,7 +21,7 @@ const SCHEMA: Schema = Schema {
     settings: "
         PRAGMA busy_timeout = 2000;
         PRAGMA synchronous = FULL;
-        PRAGMA cache_size = -4096;
+        PRAGMA cache_size = -2048;
         PRAGMA wal_autocheckpoint = 4000;
         PRAGMA journal_size_limit = 33554432;
     ",

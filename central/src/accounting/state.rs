@@ -57,7 +57,7 @@ pub(super) struct Count {
     pub(super) incarnation: u64,
     /// The kernel's count of its CPU time, in share-seconds.
     pub(super) total: Option<f64>,
-    pub(super) areas: Vec<(Resource, Areas)>,
+    pub(super) areas: Box<[(Resource, Areas)]>,
 }
 
 impl Counts {
@@ -121,7 +121,7 @@ pub(super) struct Counted {
     pub(super) account: u32,
     pub(super) at: f64,
     pub(super) total: Option<f64>,
-    pub(super) areas: Vec<(Resource, Areas)>,
+    pub(super) areas: Box<[(Resource, Areas)]>,
 }
 
 /// Amounts of a time that is over, to be added to what is filed.

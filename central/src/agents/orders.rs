@@ -2,7 +2,7 @@
 //! every central gives the same, and heartbeats or usages that change are no news.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,15 +206,16 @@ fn newer(central: &Central, asked: &Asked) -> Option<Response> {
     })
 }
 
-/// What orders took of documents when these changed last. Most changes are of what agents own in them, which is no news to any host:
-/// looking at one document here spares looking at all of a host's.
+/// What orders took of documents when these changed last: which, and what, as hashes, since a fleet has tens of thousands. Most changes are of
+/// what agents own in them, which is no news to any host: looking at one document here spares looking at all of a host's.
 #[derive(Debug, Default)]
-struct Told(HashMap<(Database, Arc<str>), u64>);
+struct Told(HashMap<u64, u64>);
 
 impl Told {
     fn is_news(&mut self, documents: &Documents, Changed { database, name }: &Changed) -> bool {
+        let which = hash(&(database, name));
         let Some(body) = documents.in_force(*database, name) else {
-            self.0.remove(&(*database, Arc::clone(name)));
+            self.0.remove(&which);
             return true;
         };
         let taken = match (database, body.get("subtype").and_then(Value::as_str)) {
@@ -222,11 +223,16 @@ impl Told {
             (Database::Structures, _) => serde_json::to_vec(&container(body)),
             _ => serde_json::to_vec(&limits(body)),
         };
-        let mut hasher = DefaultHasher::new();
-        taken.unwrap_or_default().hash(&mut hasher);
-        let hash = hasher.finish();
-        self.0.insert((*database, Arc::clone(name)), hash) != Some(hash)
+        // With the name: also of two documents with one hash, what is taken differs.
+        let what = hash(&(name, taken.unwrap_or_default()));
+        self.0.insert(which, what) != Some(what)
     }
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Tells those who wait when a document changes, for ever.

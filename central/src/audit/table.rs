@@ -17,7 +17,7 @@ const SCHEMA: Schema = Schema {
         CREATE INDEX IF NOT EXISTS by_structure ON entries (structure, id) WHERE structure IS NOT NULL;
     ",
     version: 1,
-    settings: "PRAGMA synchronous = NORMAL;",
+    settings: "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512;",
 };
 
 /// How many entries are kept.

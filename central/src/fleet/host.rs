@@ -117,10 +117,14 @@ impl Host {
             self.status = Arc::new(report.status.clone());
         }
         let mut before = std::mem::take(&mut self.containers);
-        for container in &report.containers {
+        let mut engine = Arc::default();
+        let kept = |container: &ContainerReport| {
             let (name, kept) = before.remove_entry(container.name.as_str()).unzip();
-            self.containers.insert(name.unwrap_or_else(|| container.name.as_str().into()), Container::of(container, kept));
-        }
+            keep(&mut engine, &container.engine);
+            (name.unwrap_or_else(|| container.name.as_str().into()), Container::of(container, &engine, kept))
+        };
+        // All at once: a map that grows one by one is half empty.
+        self.containers = report.containers.iter().map(kept).collect();
         true
     }
 
@@ -176,13 +180,12 @@ impl Host {
 }
 
 impl Container {
-    /// Texts that stay the same are kept, not made again: a fleet has many.
-    fn of(report: &ContainerReport, before: Option<Self>) -> Self {
-        let (mut engine, mut incarnation) = before.map_or_else(|| ("".into(), "".into()), |b| (b.engine, b.incarnation));
-        keep(&mut engine, &report.engine);
+    /// Texts that stay the same are kept, not made again, and those that a host's containers share are one: a fleet has many.
+    fn of(report: &ContainerReport, engine: &Arc<str>, before: Option<Self>) -> Self {
+        let mut incarnation = before.map_or_else(Arc::default, |before| before.incarnation);
         keep(&mut incarnation, &report.incarnation);
         Self {
-            engine,
+            engine: Arc::clone(engine),
             incarnation,
             application: report.application.as_deref().map(Into::into),
             guard: report.guard,

@@ -48,7 +48,11 @@ async fn one_holds_it_and_the_next_one_after_it_with_a_greater_fence() {
     let first = a.held("x").unwrap();
     assert_eq!(b.held("x"), None);
     assert_eq!(b.others(), [(a.id().unwrap(), "http://x".to_owned())]);
+    let mut places = [a.place().unwrap(), b.place().unwrap()];
+    places.sort_unstable();
+    assert_eq!(places, [(0, 2), (1, 2)]);
     a.leave().await;
+    assert_eq!(a.place(), None);
     assert_eq!(a.held("x"), None);
     for _ in 0..2 {
         b.step().await;
@@ -131,6 +135,7 @@ async fn who_is_alone_holds_everything() {
     let alone = Leases::alone();
     assert_eq!((alone.held("x"), alone.is_in_touch()), (Some(Fence::ALONE), true));
     assert!(alone.claim("h", "one", false).await.is_ok() && alone.shown().is_none());
+    assert_eq!(alone.place(), Some((0, 1)));
 }
 
 /// A store that is played: documents with versions that grow.

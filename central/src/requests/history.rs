@@ -1,5 +1,6 @@
 //! The requests that agents made themselves, the newest of them as documents that are marked as done: for people and audits. A fixed number of
-//! documents is written over and over, at most every few seconds, so that a busy fleet costs no more than this.
+//! documents is written over and over, at most every few seconds, so that a busy fleet costs no more than this. Of several centrals each writes
+//! its own part of them: where all wrote over the same, they would meet at each.
 
 use std::collections::VecDeque;
 
@@ -47,12 +48,16 @@ impl History {
 
     /// Writes them over the oldest.
     pub(super) async fn write(&self, central: &Central) -> Result<(), StoreError> {
-        let news: Vec<Body> = self.0.lock().drain(..).collect();
+        // One that does not know its part yet waits.
+        let Some(part) = central.leases.place() else { return Ok(()) };
+        let mut news: Vec<Body> = self.0.lock().drain(..).collect();
         if news.is_empty() {
             return Ok(());
         }
+        let places = places(&central.documents, part);
+        let newest = news.split_off(news.len().saturating_sub(places.len()));
         let mut edits: Vec<Edit> = Vec::new();
-        for (name, body) in places(&central.documents).into_iter().zip(news) {
+        for (name, body) in places.into_iter().zip(newest) {
             if central.documents.has(Database::Requests, &name) {
                 edits.push((Database::Requests, name, Box::new(move |document| document.clone_from(&body))));
             } else if let Err(e) = central.documents.create(Database::Requests, &name, body).await {
@@ -63,13 +68,14 @@ impl History {
     }
 }
 
-/// Where the next may go: where there is none yet, then over the oldest.
-fn places(documents: &Documents) -> Vec<String> {
+/// Where the next may go: where there is none yet, then over the oldest, in one part of so many.
+fn places(documents: &Documents, (part, parts): (usize, usize)) -> Vec<String> {
     let age = |name: &String| {
         let body = documents.body(Database::Requests, name);
         body.and_then(|body| number::lenient(body.get("timestamp")?)).unwrap_or(f64::NEG_INFINITY)
     };
-    let mut names: Vec<(f64, String)> = (0..MOST).map(|n| format!("{PREFIX}{n:02}")).map(|name| (age(&name), name)).collect();
+    let own = (part..MOST).step_by(parts.max(1)).map(|n| format!("{PREFIX}{n:02}"));
+    let mut names: Vec<(f64, String)> = own.map(|name| (age(&name), name)).collect();
     names.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     names.into_iter().map(|(_, name)| name).collect()
 }
@@ -110,9 +116,13 @@ fn direction(resource: Resource, name: &str) -> Option<Direction> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
     use headroom_model::limit::Limit;
 
     use super::*;
+    use crate::store::Sqlite;
 
     fn decision(action: &str, outcome: &str) -> Decision {
         Decision {
@@ -149,5 +159,16 @@ mod tests {
         let waiting = history.0.lock();
         assert_eq!(waiting.len(), MOST);
         assert_eq!((&waiting[0]["structure"], &waiting[MOST - 1]["structure"]), (&json!("c6"), &json!("c0")));
+    }
+
+    #[tokio::test]
+    async fn centrals_share_the_places_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&directory.path().join("state.db")).unwrap();
+        let documents = Documents::open(Arc::new(store)).await.unwrap();
+        let parts: Vec<Vec<String>> = (0..3).map(|part| places(&documents, (part, 3))).collect();
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [34, 33, 33]);
+        let all: BTreeSet<&String> = parts.iter().flatten().collect();
+        assert_eq!((all.len(), all.iter().all(|name| is_kept_here(name))), (MOST, true));
     }
 }

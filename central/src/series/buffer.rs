@@ -110,6 +110,8 @@ impl Buffer {
             if let Some(slot) = self.slots.get_mut(&owner) {
                 slot.id = Some(id);
                 slot.sealed.remove(0);
+                // Most have none again: room for some in each would be more than all that is packed.
+                slot.sealed.shrink_to_fit();
             }
         }
     }

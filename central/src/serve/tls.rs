@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::Tls;
 
-pub(super) fn read(files: &Tls) -> Result<RustlsConfig> {
+pub(super) fn read(files: &Tls) -> Result<Arc<ServerConfig>> {
     let (certificate, key) = (&files.certificate, &files.key);
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -24,5 +23,5 @@ pub(super) fn read(files: &Tls) -> Result<RustlsConfig> {
         .with_single_cert(chain, key)
         .context("tls: the certificate and the key do not go together")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
+    Ok(Arc::new(config))
 }

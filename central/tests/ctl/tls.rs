@@ -34,7 +34,7 @@ fn it_trusts_the_authority_that_it_is_told_of_and_no_other() {
     done(&url.replace("127.0.0.1", "localhost"), &format!("get rules --ca {}", at("ours.pem")));
     assert!(fails(url, &format!("get rules --ca {}", at("other.pem")), 3).contains("certificate"));
     assert!(fails(url, "get rules", 3).contains("certificate"));
-    assert!(fails(&url.replace("https", "http"), "get rules", 3).contains("begins with https://"));
+    assert!(fails(&url.replace("https", "http"), "get rules", 1).contains("this address speaks TLS: ask https://"));
     fs::create_dir(directory.path().join("plain")).unwrap();
     let plain = Central::start(&directory.path().join("plain"), "");
     assert!(fails(&plain.url.replace("http", "https"), "get rules", 3).contains("begins with http://"));

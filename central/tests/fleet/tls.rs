@@ -36,7 +36,7 @@ fn agents_trust_a_private_authority_and_no_other() {
     let url = central.url.replace("https", "http");
     central.url = url.clone();
     let lost = bed.agent_of("lost", "host0", &central, "");
-    until("it says what is wrong", || lost.process.log().contains("if it speaks TLS, its address begins with https://"));
+    until("it says what is wrong", || lost.process.log().contains("this address speaks TLS: ask https://"));
     drop(lost);
     central.url = url.replace("http", "https");
     let agent = bed.agent("host0", &central, &ca("ours.pem"));

@@ -88,7 +88,7 @@ impl Server {
                 roles.spawn(headroom_central::agents::orders::follow(central.clone()));
                 roles.spawn(headroom_central::requests::run(central.clone()));
                 let ending = async { drop(told.await) };
-                listener.serve(central.clone(), ending).await.unwrap();
+                listener.serve(central.clone(), ending).await;
                 drop(roles);
                 central.close().await.unwrap();
             });

@@ -61,7 +61,7 @@ fn counts(started_at: f64, sequence: u64, at: f64, containers: &[(&str, u64, f64
         holder: Holder { structure: (*name).into(), owners: Owners::default() },
         incarnation: *incarnation,
         total: None,
-        areas: vec![(Resource::Cpu, Areas { used: *used, allocated: 2.0 * used, reserved: 4.0 * used })],
+        areas: [(Resource::Cpu, Areas { used: *used, allocated: 2.0 * used, reserved: 4.0 * used })].into(),
     };
     let (host, ran) = ("host0".to_owned(), at - started_at);
     Counts { host, instance: 1, started_at, sequence, at, ran, containers: containers.iter().map(count).collect() }

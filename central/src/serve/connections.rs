@@ -1,0 +1,153 @@
+//! Connections: taken, spoken HTTP/1.1 over, with or without TLS, and ended.
+//!
+//! Each agent keeps two of them, and over most nothing goes most of the time. So what HTTP needs, two buffers of 8 KiB above all, is there from
+//! a request's first byte until shortly after its answer, and not in between.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::answer::Answer;
+
+/// How long a connection may take for the first byte of its next request.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// How long it may then take for the rest of the header, and how long it has its buffers after an answer, for who asks again at once.
+const HEADER: Duration = Duration::from_secs(1);
+
+/// How long it may take to agree on TLS.
+const AGREE: Duration = Duration::from_secs(10);
+
+/// How long requests in flight may go on at the end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long is waited after a connection that could not be taken: there are too many.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The first byte of whoever begins to speak TLS: the type of its record (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// Takes connections until `shutdown` is ready, then lets requests in flight end.
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    app: Router,
+    shutdown: impl Future<Output = ()>,
+) {
+    let tls = tls.map(TlsAcceptor::from);
+    let (end, ends) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            taken = listener.accept() => match taken {
+                Ok((socket, _)) => drop(connections.spawn(take(socket, tls.clone(), app.clone(), ends.clone()))),
+                Err(e) => {
+                    tracing::debug!("a connection is not taken: {e}");
+                    sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop((listener, end));
+    let all = async { while connections.join_next().await.is_some() {} };
+    // Those that are still there then are cut off.
+    timeout(GRACE, all).await.ok();
+}
+
+async fn take(socket: TcpStream, tls: Option<TlsAcceptor>, app: Router, ends: watch::Receiver<()>) {
+    // Answers go as they are made. Without it they only go later.
+    socket.set_nodelay(true).ok();
+    let Some(tls) = tls else { return speak(socket, app, HEADER, ends).await };
+    let mut first = [0];
+    let peeked = timeout(AGREE, socket.peek(&mut first)).await;
+    match peeked {
+        Ok(Ok(1..)) if first == [TLS_HANDSHAKE] => {
+            if let Ok(Ok(stream)) = timeout(AGREE, tls.accept(socket)).await {
+                // Apart: it is larger than what a connection without TLS has.
+                Box::pin(speak(stream, app, HEADER, ends)).await;
+            }
+        }
+        Ok(Ok(1..)) => {
+            let refuse = async || {
+                Answer::bad("this address speaks TLS: ask https://, and trust the authority that its certificate is from")
+            };
+            speak(socket, Router::new().fallback(refuse), HEADER, ends).await;
+        }
+        _ => {}
+    }
+}
+
+/// What is spoken over, and the socket below it.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// Answers requests until the connection ends. `header`: [`HEADER`].
+async fn speak(mut stream: impl Stream, app: Router, header: Duration, mut ends: watch::Receiver<()>) {
+    let app = TowerToHyperService::new(app);
+    // The first request may have come with the end of TLS's handshake: then the socket has nothing more.
+    while Box::pin(requests(&mut stream, &app, header, &mut ends)).await {
+        let mut first = [0];
+        let peeked = tokio::select! {
+            peeked = timeout(IDLE, stream.socket().peek(&mut first)) => peeked,
+            _ = ends.changed() => return,
+        };
+        if !matches!(peeked, Ok(Ok(1..))) {
+            return;
+        }
+    }
+}
+
+/// Answers requests that follow soon on each other. Whether more may come later.
+async fn requests(
+    stream: &mut impl Stream,
+    app: &TowerToHyperService<Router>,
+    header: Duration,
+    ends: &mut watch::Receiver<()>,
+) -> bool {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(header);
+    let mut connection = http.serve_connection(TokioIo::new(stream), app);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = ends.changed() => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            // Nobody is left to be told what went wrong.
+            connection.await.ok();
+            return false;
+        }
+    };
+    // Of who is just slow, a part of a header has been read.
+    ended.is_err_and(|e| e.is_timeout()) && connection.into_parts().read_buf.is_empty()
+}
+
+#[cfg(test)]
+mod tests;
