@@ -9,10 +9,12 @@ mod control;
 mod ground;
 mod idle;
 mod lateness;
+mod proc;
 mod reaction;
 mod replay;
 mod row;
 mod sampler;
+mod stolen;
 mod strategy;
 mod switch;
 mod writes;
@@ -24,11 +26,12 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{process, repo};
 use row::{Row, table};
+use stolen::Stolen;
 
 /// Measures speed and memory; prints a table and leaves `target/bench/<name>.json`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which: sampler, switch, idle, bursty, writes, replay, churn, central, reaction, control (if none is named, all but the last four, which take long)
+    /// Which: sampler, switch, idle, bursty, writes, replay, churn, central, centrals, reaction, control (if none is named, all but the last five, which take long)
     #[arg(value_parser = BENCHES.map(|(name, _)| name))]
     names: Vec<String>,
     #[command(flatten)]
@@ -43,7 +46,7 @@ pub(crate) struct Args {
 
 type Bench = fn(&Built) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 10] = [
+const BENCHES: [(&str, Bench); 11] = [
     ("sampler", sampler::run),
     ("switch", switch::run),
     ("idle", idle::run),
@@ -52,6 +55,7 @@ const BENCHES: [(&str, Bench); 10] = [
     ("replay", replay::run),
     (churn::NAME, churn::run),
     (central::NAME, central::run),
+    (central::several::NAME, central::several::run),
     (reaction::NAME, reaction::run),
     (control::NAME, control::run),
 ];
@@ -88,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut all = Vec::new();
     for (name, bench) in BENCHES {
         let wanted = if args.names.is_empty() {
-            ![churn::NAME, central::NAME, reaction::NAME, control::NAME].contains(&name)
+            ![churn::NAME, central::NAME, central::several::NAME, reaction::NAME, control::NAME].contains(&name)
         } else {
             args.names.iter().any(|wanted| wanted == name)
         };
@@ -96,7 +100,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             continue;
         }
         eprintln!("bench: {name} (load average {})", load_average());
-        let rows = bench(&built).with_context(|| format!("bench {name}"))?;
+        let stolen = Stolen::since_now()?;
+        let mut rows = bench(&built).with_context(|| format!("bench {name}"))?;
+        rows.push(stolen.row(name)?);
         write(&results.join(format!("{name}.json")), &rows)?;
         all.extend(rows);
     }

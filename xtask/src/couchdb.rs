@@ -1,6 +1,7 @@
 //! The packages of the server that stands for `CouchDB` in central's tests: fetched by npm as the lock file says, below `target/couchdb`.
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -23,6 +24,16 @@ const TOOLS: [(&str, &str); 3] = [("node", "nodejs"), ("npm", "npm"), ("curl", "
 pub(crate) fn missing() -> Vec<String> {
     let lacks = |(tool, _): &(&str, &str)| process::which(tool).is_none();
     TOOLS.into_iter().filter(lacks).map(|(tool, package)| format!("no {tool}: apt install {package}")).collect()
+}
+
+/// The program, for node.
+pub(crate) fn server() -> PathBuf {
+    repo::root().join(SOURCES).join("server.js")
+}
+
+/// Its packages, for node's `NODE_PATH`.
+pub(crate) fn modules() -> PathBuf {
+    repo::root().join(HOME).join("node_modules")
 }
 
 /// Fetches the packages, where they are not there as the lock file says. Two at a time wait for each other.

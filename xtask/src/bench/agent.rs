@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::Built;
 use super::ground::{self, Ground, PATTERN, Running};
+use super::proc;
 
 /// How long the agent may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,25 +107,12 @@ impl Agent {
 
     /// CPU time of each kind of thread so far, in s, by the kernel's scheduler.
     pub(super) fn cpu_times(&self) -> Result<BTreeMap<String, f64>> {
-        let mut times = BTreeMap::new();
-        for task in fs::read_dir(format!("/proc/{}/task", self.running.pid()))? {
-            let task = task?.path();
-            let name = fs::read_to_string(task.join("comm"))?.trim().to_owned();
-            let stat = fs::read_to_string(task.join("schedstat"))?;
-            let ns: f64 = stat.split(' ').next().context("schedstat is empty")?.parse()?;
-            *times.entry(name).or_default() += ns / 1e9;
-        }
-        ensure!(!times.is_empty(), "the agent has no threads any more");
-        Ok(times)
+        proc::cpu_times(self.running.pid())
     }
 
     /// A line of `/proc/<pid>/status` that is in kB, in MiB.
     pub(super) fn memory_mib(&self, key: &str) -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.running.pid()))?;
-        let line =
-            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).with_context(|| format!("no {key}"))?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib / 1024.0)
+        proc::memory_mib(self.running.pid(), key)
     }
 
     /// Ends it in the orderly way.

@@ -1,10 +1,14 @@
 //! What the central service takes: agents are simulated, over real HTTP, with a connection for reports and one for orders each; the
 //! generator shares the machine's CPUs with the service.
 
+mod agent;
 mod clients;
+mod couchdb;
 mod fleet;
 mod http;
+mod probe;
 mod service;
+pub(super) mod several;
 
 use std::time::Duration;
 
@@ -21,12 +25,29 @@ pub(super) const NAME: &str = "central";
 #[derive(clap::Args, Clone)]
 #[group(id = "central")]
 pub(super) struct Options {
-    /// central: minutes of load for the fleet of 1000 agents
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    minutes: u64,
-    /// central: how many agents, for how the cost grows; one minute each, but for the 1000 of --minutes
-    #[arg(long, value_delimiter = ',', default_value = "100,300,1000,5000", value_name = "N,..")]
+    /// central, centrals: minutes of load for the fleet of 1000 agents; 10 for one central, and 1 for each number of several
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
+    /// central: how many agents, for how the cost grows; one minute each, but for the 1000 of --minutes; 100,300,1000,5000 if not given.
+    /// centrals: how many agents; 1000 if not given
+    #[arg(long, value_delimiter = ',', value_name = "N,..")]
     agents: Vec<usize>,
+    /// centrals: how many of them beside each other
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3", value_name = "N,..")]
+    centrals: Vec<usize>,
+}
+
+impl Options {
+    fn agents_or(&self, usual: &[usize]) -> Result<Vec<usize>> {
+        ensure!(self.agents.iter().all(|agents| *agents > 0), "--agents: expected numbers above 0");
+        Ok(if self.agents.is_empty() { usual } else { &self.agents }.to_vec())
+    }
+
+    fn time_or(&self, minutes: f64) -> Result<Duration> {
+        let minutes = self.minutes.unwrap_or(minutes);
+        ensure!((0.01..=10_000.0).contains(&minutes), "--minutes is {minutes}, expected 0.01 to 10000");
+        Ok(Duration::from_secs_f64(60.0 * minutes))
+    }
 }
 
 /// The fleet that has limits: agents, containers of each, s between two reports.
@@ -34,13 +55,12 @@ const FLEET: (usize, usize, u64) = (1000, 30, 5);
 
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let options = &built.central;
-    ensure!(options.agents.iter().all(|agents| *agents > 0), "--agents: expected numbers above 0");
+    let (fleets, long) = (options.agents_or(&[100, 300, 1000, 5000])?, options.time_or(10.0)?);
     let mut rows = clients::run(built)?;
     rows.extend(clients::in_force(built)?);
-    for &agents in &options.agents {
+    for agents in fleets {
         let is_it = agents == FLEET.0;
-        let minutes = if is_it { options.minutes } else { 1 };
-        rows.extend(grow(built, agents, Duration::from_secs(60 * minutes), is_it)?);
+        rows.extend(grow(built, agents, if is_it { long } else { Duration::from_mins(1) }, is_it)?);
     }
     Ok(rows)
 }
@@ -50,12 +70,12 @@ fn grow(built: &Built, agents: usize, time: Duration, is_it: bool) -> Result<Vec
     let (_, containers, interval) = FLEET;
     eprintln!("bench: central: {agents} agents x {containers} containers for {} s", time.as_secs());
     let service = Service::start(built)?;
-    let fleet = Fleet::new(&service, agents, containers, Duration::from_secs(interval))?;
+    let fleet = Fleet::new(&[service.address], agents, containers, Duration::from_secs(interval))?;
     let registered = fleet.register()?;
     let settle = Duration::from_secs(2 * interval);
-    fleet.load(settle, Load::Living)?;
+    fleet.load(settle, Load::USUAL)?;
     let (began, used) = (service.memory_mib("VmRSS")?, service.cpu_s()?);
-    let seen = fleet.load(time, Load::Living)?;
+    let seen = fleet.load(time, Load::USUAL)?;
     let (resident, cpu) = (service.memory_mib("VmRSS")?, (service.cpu_s()? - used) / seen.seconds * 100.0);
     let lost = service.missing(agents, containers)?;
     let name = |what: &str| format!("{agents} agents: {what}");

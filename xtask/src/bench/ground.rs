@@ -18,13 +18,14 @@ use tempfile::TempDir;
 use super::Built;
 
 /// What is to be undone when a signal ends us.
-static OPEN: Mutex<Open> = Mutex::new(Open { processes: Vec::new(), dirs: Vec::new(), scratch: Vec::new() });
+static OPEN: Mutex<Open> = Mutex::new(Open { processes: Vec::new(), dirs: Vec::new(), scratch: Vec::new(), others: Vec::new() });
 
 struct Open {
     processes: Vec<Pid>,
     /// One in each hierarchy, with everything below.
     dirs: Vec<PathBuf>,
     scratch: Vec<PathBuf>,
+    others: Vec<Box<dyn Fn() + Send>>,
 }
 
 fn open() -> MutexGuard<'static, Open> {
@@ -42,6 +43,7 @@ pub(super) fn clean_up_on_signals() -> Result<()> {
                 kill(*process, Signal::SIGKILL).ok();
             }
             open.dirs.iter().for_each(|dir| sweep(dir));
+            open.others.iter().for_each(|undo| undo());
             for dir in &open.scratch {
                 fs::remove_dir_all(dir).ok();
             }
@@ -49,6 +51,11 @@ pub(super) fn clean_up_on_signals() -> Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// What else a signal is to undo, when the processes have ended. It may be undone already.
+pub(super) fn undo_on_signals(undo: impl Fn() + Send + 'static) {
+    open().others.push(Box::new(undo));
 }
 
 /// A directory for files, removed when it is dropped.

@@ -12,6 +12,7 @@ mod others;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::stolen::Stolen;
 use super::strategy::Strategy;
 use super::{Built, Row, lateness, median};
 
@@ -85,8 +86,10 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let mut compared = Vec::new();
     for limit in [5.0, 10.0, 20.0, 50.0] {
         for threads in [1, 2] {
+            let stolen = Stolen::since_now()?;
             let cell = agents::early(built, limit, threads, count, false)?;
             rows.extend(early_rows(&cell));
+            rows.push(stolen.row(&format!("{limit:.0} shares, {threads} burning"))?);
             if limit >= COMPARED_AT && compared.len() < 2 {
                 rows.extend(word_rows(&cell)?);
                 compared.push(cell);

@@ -23,7 +23,7 @@ const TIME: Duration = Duration::from_secs(10);
 pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     eprintln!("bench: central: {CLIENTS} clients");
     let service = Service::start(built)?;
-    let fleet = Fleet::new(&service, 10, 30, Duration::from_secs(5))?;
+    let fleet = Fleet::new(&[service.address], 10, 30, Duration::from_secs(5))?;
     fleet.register()?;
     let [read, write] = [false, true].map(|writes| p99(&service, &fleet.some, writes));
     service.stop()?;
@@ -80,7 +80,7 @@ pub(super) fn in_force(built: &Built) -> Result<Vec<Row>> {
 /// The same beside a fleet.
 pub(super) fn beside(service: &Service, fleet: &Fleet) -> Result<Vec<Row>> {
     thread::scope(|scope| {
-        let load = scope.spawn(|| fleet.load(TIME * 2 + Duration::from_secs(2), Load::Living));
+        let load = scope.spawn(|| fleet.load(TIME * 2 + Duration::from_secs(2), Load::USUAL));
         let (read, _) = p99(service, &fleet.some, false)?;
         let (write, _) = p99(service, &fleet.some, true)?;
         load.join().ok().context("the load has ended")??;
@@ -138,7 +138,7 @@ fn day(built: &Built) -> Result<Row> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / 5 * 5;
     let mut write = Command::new(built.example("bench_series"));
     process::run(write.arg(dir.path().join("state")).arg(now.to_string()))?;
-    let service = Service::start_in(built, dir)?;
+    let service = Service::start_in(built, dir, "")?;
     let path = format!("/timeseries?structure=cont0&resource=cpu&from={}&to={now}&step=5", now - 86_400);
     let mut times = Vec::new();
     for _ in 0..11 {

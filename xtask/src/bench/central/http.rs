@@ -22,13 +22,23 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::new() })
     }
 
-    /// Sends a request.
+    /// Sends a request. Central ends a connection that was not used for a minute or so: then it goes over a new one.
     pub(super) fn ask(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<()> {
+        if self.is_ended()? {
+            *self = Self::open(self.stream.peer_addr()?)?;
+        }
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {length}\r\n\r\n");
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
         Ok(self.stream.write_all(&request)?)
+    }
+
+    fn is_ended(&self) -> Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false)?;
+        Ok(matches!(peeked, Ok(0)))
     }
 
     /// Waits for the answer: status and body.
@@ -44,8 +54,8 @@ impl Connection {
         }
     }
 
-    /// The body of an answer that has come meanwhile.
-    pub(super) fn answer_so_far(&mut self) -> Result<Option<Vec<u8>>> {
+    /// An answer that has come meanwhile: status and body.
+    pub(super) fn answer_so_far(&mut self) -> Result<Option<(u16, Vec<u8>)>> {
         self.stream.set_nonblocking(true)?;
         let mut chunk = [0; 16 * 1024];
         let read = loop {
@@ -58,7 +68,7 @@ impl Connection {
         };
         self.stream.set_nonblocking(false)?;
         read?;
-        Ok(self.parse()?.map(|(_, body)| body))
+        self.parse()
     }
 
     /// Takes a whole answer from what has been read. Central answers with a length, or in chunks.

@@ -14,12 +14,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::http::Connection;
-use crate::bench::Built;
 use crate::bench::ground::{self, Running};
+use crate::bench::{Built, proc};
 use crate::process;
 
 /// How long it may take to come up.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The file with its settings.
+const SETTINGS: &str = "central.toml";
 
 /// Documents by database and name, without what heartbeats change.
 pub(super) type Documents = BTreeMap<String, Value>;
@@ -33,14 +36,16 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn start(built: &Built) -> Result<Self> {
-        Self::start_in(built, ground::scratch()?)
+        Self::start_in(built, ground::scratch()?, "")
     }
 
-    /// The same on what a directory has already, in `state`.
-    pub(super) fn start_in(built: &Built, dir: TempDir) -> Result<Self> {
+    /// The same on what a directory has already, in `state`, with other settings: lines of TOML.
+    pub(super) fn start_in(built: &Built, dir: TempDir, settings: &str) -> Result<Self> {
         let (log, binary) = (dir.path().join("log"), built.release.join("headroom-central"));
         let mut command = Command::new(&binary);
+        fs::write(dir.path().join(SETTINGS), settings)?;
         command.args(["serve", "--listen", "127.0.0.1:0", "--state-dir"]).arg(dir.path().join("state"));
+        command.arg("--config").arg(dir.path().join(SETTINGS));
         command
             .env("RUST_LOG", "info")
             .env("NO_COLOR", "1")
@@ -69,20 +74,17 @@ impl Service {
 
     /// A line of `/proc/<pid>/status` that is in kB, in MiB.
     pub(super) fn memory_mib(&self, key: &str) -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.running.pid()))?;
-        let line =
-            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).with_context(|| format!("no {key}"))?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+        proc::memory_mib(self.running.pid(), key)
     }
 
     /// CPU time so far.
     pub(super) fn cpu_s(&self) -> Result<f64> {
-        let mut ns = 0.0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.running.pid()))? {
-            let stat = fs::read_to_string(task?.path().join("schedstat"))?;
-            ns += stat.split(' ').next().context("schedstat is empty")?.parse::<f64>()?;
-        }
-        Ok(ns / 1e9)
+        proc::cpu_s(self.running.pid())
+    }
+
+    /// The same by threads.
+    pub(super) fn cpu_times(&self) -> Result<BTreeMap<String, f64>> {
+        proc::cpu_times(self.running.pid())
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value> {
