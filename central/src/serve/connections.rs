@@ -3,16 +3,18 @@
 //! Each agent keeps two of them, and over most nothing goes most of the time. So what HTTP needs, two buffers of 8 KiB above all, is there from
 //! a request's first byte until shortly after its answer, and not in between.
 
+use std::io::Cursor;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,8 +27,8 @@ use crate::answer::Answer;
 /// How long a connection may take for the first byte of its next request.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// How long it may then take for the rest of the header, and how long it has its buffers after an answer, for who asks again at once.
-const HEADER: Duration = Duration::from_secs(1);
+/// What a connection may take once something goes over it.
+const PACE: Pace = Pace { again: Duration::from_secs(1), header: Duration::from_secs(30) };
 
 /// How long it may take to agree on TLS.
 const AGREE: Duration = Duration::from_secs(10);
@@ -39,6 +41,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The first byte of whoever begins to speak TLS: the type of its record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 22;
+
+#[derive(Clone, Copy)]
+struct Pace {
+    /// How long it has its buffers after an answer, for who asks again at once.
+    again: Duration,
+    /// How long the rest of a header may take that has not come within `again`.
+    header: Duration,
+}
 
 /// Takes connections until `shutdown` is ready, then lets requests in flight end.
 pub(super) async fn serve(
@@ -73,21 +83,21 @@ pub(super) async fn serve(
 async fn take(socket: TcpStream, tls: Option<TlsAcceptor>, app: Router, ends: watch::Receiver<()>) {
     // Answers go as they are made. Without it they only go later.
     socket.set_nodelay(true).ok();
-    let Some(tls) = tls else { return speak(socket, app, HEADER, ends).await };
+    let Some(tls) = tls else { return speak(socket, app, PACE, ends).await };
     let mut first = [0];
     let peeked = timeout(AGREE, socket.peek(&mut first)).await;
     match peeked {
         Ok(Ok(1..)) if first == [TLS_HANDSHAKE] => {
             if let Ok(Ok(stream)) = timeout(AGREE, tls.accept(socket)).await {
                 // Apart: it is larger than what a connection without TLS has.
-                Box::pin(speak(stream, app, HEADER, ends)).await;
+                Box::pin(speak(stream, app, PACE, ends)).await;
             }
         }
         Ok(Ok(1..)) => {
             let refuse = async || {
                 Answer::bad("this address speaks TLS: ask https://, and trust the authority that its certificate is from")
             };
-            speak(socket, Router::new().fallback(refuse), HEADER, ends).await;
+            speak(socket, Router::new().fallback(refuse), PACE, ends).await;
         }
         _ => {}
     }
@@ -110,11 +120,23 @@ impl Stream for TlsStream<TcpStream> {
     }
 }
 
-/// Answers requests until the connection ends. `header`: [`HEADER`].
-async fn speak(mut stream: impl Stream, app: Router, header: Duration, mut ends: watch::Receiver<()>) {
+/// Answers requests until the connection ends.
+async fn speak(mut stream: impl Stream, app: Router, pace: Pace, mut ends: watch::Receiver<()>) {
     let app = TowerToHyperService::new(app);
-    // The first request may have come with the end of TLS's handshake: then the socket has nothing more.
-    while Box::pin(requests(&mut stream, &app, header, &mut ends)).await {
+    loop {
+        // The first request may have come with the end of TLS's handshake: then the socket has nothing more.
+        match Box::pin(requests(&mut stream, &app, pace.again, &mut ends)).await {
+            Left::Nothing => {}
+            Left::Part(part) => {
+                let (reader, writer) = tokio::io::split(&mut stream);
+                let whole = tokio::io::join(Cursor::new(part).chain(reader), writer);
+                match Box::pin(requests(whole, &app, pace.header, &mut ends)).await {
+                    Left::Nothing => {}
+                    Left::Part(_) | Left::Ended => return,
+                }
+            }
+            Left::Ended => return,
+        }
         let mut first = [0];
         let peeked = tokio::select! {
             peeked = timeout(IDLE, stream.socket().peek(&mut first)) => peeked,
@@ -126,15 +148,25 @@ async fn speak(mut stream: impl Stream, app: Router, header: Duration, mut ends:
     }
 }
 
-/// Answers requests that follow soon on each other. Whether more may come later.
+/// What is left of a connection's requests.
+enum Left {
+    /// All were answered; more may come later.
+    Nothing,
+    /// The beginning of a header, whose rest is slow.
+    Part(Bytes),
+    /// No more can come.
+    Ended,
+}
+
+/// Answers requests that follow on each other, each header within `patience`.
 async fn requests(
-    stream: &mut impl Stream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     app: &TowerToHyperService<Router>,
-    header: Duration,
+    patience: Duration,
     ends: &mut watch::Receiver<()>,
-) -> bool {
+) -> Left {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(header);
+    http.timer(TokioTimer::new()).header_read_timeout(patience);
     let mut connection = http.serve_connection(TokioIo::new(stream), app);
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -142,11 +174,16 @@ async fn requests(
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             // Nobody is left to be told what went wrong.
             connection.await.ok();
-            return false;
+            return Left::Ended;
         }
     };
-    // Of who is just slow, a part of a header has been read.
-    ended.is_err_and(|e| e.is_timeout()) && connection.into_parts().read_buf.is_empty()
+    match ended {
+        Err(e) if e.is_timeout() => match connection.into_parts().read_buf {
+            part if part.is_empty() => Left::Nothing,
+            part => Left::Part(part),
+        },
+        _ => Left::Ended,
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ fn app() -> Router {
     Router::new().route("/x", get(async || "told"))
 }
 
+const QUICK: Pace = Pace { again: Duration::from_millis(1), header: Duration::from_millis(1) };
+
 /// Both ends of a connection.
 async fn pair() -> (net::TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -45,7 +47,7 @@ async fn a_connection_goes_on_after_its_buffers_were_given_back() {
             assert!(answer(&mut client).starts_with("HTTP/1.1 200 OK"));
         }
     });
-    speak(socket, app(), Duration::from_millis(1), ends).await;
+    speak(socket, app(), QUICK, ends).await;
     asks.join().unwrap();
 }
 
@@ -90,17 +92,36 @@ async fn a_request_that_came_with_the_end_of_the_handshake_is_answered() {
     let (mut client, socket) = pair().await;
     let (_end, ends) = watch::channel(());
     let asks = thread::spawn(move || answer(&mut client));
-    speak(Ahead { read: ASK, socket }, app(), Duration::from_millis(1), ends).await;
+    speak(Ahead { read: ASK, socket }, app(), QUICK, ends).await;
     assert!(asks.join().unwrap().starts_with("HTTP/1.1 200 OK"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_a_part_of_a_header_is_not_waited_for() {
+async fn a_header_that_comes_in_parts_is_waited_for_and_the_connection_goes_on() {
+    let (mut client, socket) = pair().await;
+    let (_end, ends) = watch::channel(());
+    let pace = Pace { header: Duration::from_secs(30), ..QUICK };
+    let asks = thread::spawn(move || {
+        for cut in [1, 10, ASK.len() - 1] {
+            client.write_all(&ASK[..cut]).unwrap();
+            thread::sleep(Duration::from_millis(20));
+            client.write_all(&ASK[cut..]).unwrap();
+            assert!(answer(&mut client).starts_with("HTTP/1.1 200 OK"));
+            client.write_all(ASK).unwrap();
+            assert!(answer(&mut client).starts_with("HTTP/1.1 200 OK"));
+        }
+    });
+    speak(socket, app(), pace, ends).await;
+    asks.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rest_of_a_header_is_not_waited_for_forever() {
     let (mut client, socket) = pair().await;
     let (_end, ends) = watch::channel(());
     client.write_all(ASK).unwrap();
     client.write_all(&ASK[..10]).unwrap();
-    speak(socket, app(), Duration::from_millis(1), ends).await;
+    speak(socket, app(), QUICK, ends).await;
     let mut all = String::new();
     client.read_to_string(&mut all).unwrap();
     assert!(all.ends_with("told"), "{all}");
