@@ -143,6 +143,11 @@ impl Bench<'_> {
         let measured = meter.stop()?;
         driving.stop()?;
         container.remove();
+        ensure!(
+            !measured.usage().is_empty(),
+            "{} under {name} was over within a window: it has not done its work",
+            workload.name()
+        );
         let outcome = Outcome { workload, strategy, measured, said: said? };
         self.progress.done(workload, began.elapsed(), &outcome);
         self.results.push(outcome);
