@@ -14,6 +14,7 @@ mod tests;
 mod texts;
 mod understand;
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +23,12 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::store::{Body, Change, Cursor, Database, Rev, StateStore, StoreError, Trouble};
+use crate::store::{Body, Change, Cursor, Database, Document, Rev, StateStore, StoreError, Trouble};
 use memory::{Found, Memory, Seen, Taken};
 use pace::Paces;
 use queue::Queue;
 
-pub use edits::Edit;
+pub use edits::{Bulk, Edit};
 pub use understand::Problem;
 
 pub(crate) use name::{id_of, key_of};
@@ -204,9 +205,7 @@ impl Documents {
         let since = self.cursor.lock().clone();
         match self.store.changes(&since, wait).await {
             Ok((changes, cursor)) => {
-                for change in changes {
-                    self.take(change).await?;
-                }
+                self.take(changes).await?;
                 *self.cursor.lock() = cursor;
                 Ok(())
             }
@@ -231,55 +230,59 @@ impl Documents {
                 let page = self.store.page(database, after.as_deref(), PAGE).await?;
                 let is_last = page.len() < PAGE;
                 after = page.last().map(|document| document.id.clone());
-                for document in page {
+                let is_there = |document: Document| {
                     gone.remove(&document.id);
-                    self.take(Change { database, id: document.id.clone(), document: Some(document) }).await?;
-                }
+                    Change { database, id: document.id.clone(), document: Some(document) }
+                };
+                self.take(page.into_iter().map(is_there).collect()).await?;
                 if is_last {
                     break;
                 }
             }
-            for id in gone {
-                self.take(Change { database, id, document: None }).await?;
+            self.take(gone.into_iter().map(|id| Change { database, id, document: None }).collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// What the feed tells.
+    async fn take(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let mut unsure: BTreeMap<Database, Vec<Change>> = BTreeMap::new();
+        for change in changes {
+            match self.memory.take(&change) {
+                Taken::Same => {}
+                Taken::Changed(names) => self.tell(change.database, names),
+                Taken::Unsure => unsure.entry(change.database).or_default().push(change),
+            }
+        }
+        for (database, changes) in unsure {
+            // Whether they are older or newer than what we wrote meanwhile only the store can say.
+            self.read_again(database, changes.iter().map(|change| change.id.clone()).collect()).await?;
+            for change in &changes {
+                self.memory.confirm(change);
             }
         }
         Ok(())
     }
 
-    /// One change from the feed.
-    async fn take(&self, change: Change) -> Result<(), StoreError> {
-        let (database, id) = (change.database, change.id.clone());
-        match self.memory.take(change) {
-            Taken::Same => Ok(()),
-            Taken::Changed(names) => {
-                self.tell(database, names);
-                Ok(())
-            }
-            // Whether it is older or newer than what we wrote meanwhile only the store can say.
-            Taken::Unsure => self.read_again(database, &id).await,
-        }
-    }
-
-    /// Reads a document from the store into memory.
-    async fn read_again(&self, database: Database, id: &str) -> Result<(), StoreError> {
-        loop {
-            let seen = self.memory.seen(database, id);
-            let document = self.store.read(database, id).await?;
-            if let Some(names) = self.memory.put(database, id, &seen, document) {
-                self.tell(database, names);
-                return Ok(());
+    /// Reads documents from the store into memory.
+    async fn read_again(&self, database: Database, mut ids: Vec<String>) -> Result<(), StoreError> {
+        while !ids.is_empty() {
+            let some = ids.split_off(ids.len().saturating_sub(PAGE));
+            let seen: Vec<Seen> = some.iter().map(|id| self.memory.seen(database, id)).collect();
+            let found = self.store.read_many(database, &some).await?;
+            for ((id, seen), document) in some.into_iter().zip(seen).zip(found) {
+                match self.memory.put(database, &id, &seen, document) {
+                    Some(names) => self.tell(database, names),
+                    // It was written meanwhile.
+                    None => ids.push(id),
+                }
             }
         }
+        Ok(())
     }
 
     /// A write of ours was answered: memory has it from now on.
-    async fn wrote(
-        &self,
-        database: Database,
-        id: &str,
-        seen: &Seen,
-        now: Option<crate::store::Document>,
-    ) -> Result<(), StoreError> {
+    async fn wrote(&self, database: Database, id: &str, seen: &Seen, now: Option<Document>) -> Result<(), StoreError> {
         if let (Some(document), Some(rev)) = (&now, self.memory.seen(database, id).rev())
             && document.rev == *rev
         {
@@ -291,7 +294,7 @@ impl Documents {
                 self.tell(database, names);
                 Ok(())
             }
-            None => self.read_again(database, id).await,
+            None => self.read_again(database, vec![id.to_owned()]).await,
         }
     }
 

@@ -183,6 +183,13 @@ impl Fleet {
         inner.hosts.iter().filter(|(_, host)| host.was_heard()).map(|(name, host)| self.view(name, host)).collect()
     }
 
+    /// Hosts that are not quiet: when each was last heard of, in seconds since the epoch, and how many containers it has.
+    pub fn heard(&self) -> Vec<(Arc<str>, f64, usize)> {
+        let (now, inner) = (Instant::now(), self.inner.read());
+        let hosts = inner.hosts.iter().filter(|(_, host)| !host.is_quiet(now, self.quiet_after));
+        hosts.map(|(name, host)| (Arc::clone(name), host.heard_at, host.containers.len())).collect()
+    }
+
     fn view(&self, name: &Arc<str>, host: &Host) -> HostView {
         HostView {
             name: Arc::clone(name),

@@ -166,6 +166,9 @@ pub trait StateStore: Send + Sync + fmt::Debug {
     /// One document.
     async fn read(&self, database: Database, id: &str) -> Result<Option<Document>, StoreError>;
 
+    /// Those of these ids, in the same order; `None` where there is none.
+    async fn read_many(&self, database: Database, ids: &[String]) -> Result<Vec<Option<Document>>, StoreError>;
+
     /// Up to `limit` documents in the order of their ids, from the first one after `after`.
     async fn page(&self, database: Database, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError>;
 

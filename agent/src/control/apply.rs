@@ -50,33 +50,17 @@ impl State {
                 self.tell(&request, Limit::Unlimited, Limit::Unlimited, "refused", Some(why.to_string()));
             }
             for group in &plan.groups {
-                let grants = plan::grant(group, if is_real { &self.ledger } else { &self.shadow });
+                let mut grants = plan::grant(group, if is_real { &self.ledger } else { &self.shadow });
                 if is_real && matches!(group, plan::Group::Pair(_)) {
-                    self.outside.pairs.begin(&grants);
+                    self.outside.pairs.begin(&mut grants);
                 }
-                let mut failed = false;
                 for grant in grants {
-                    if failed {
-                        let why = Refusal::PairNotWhole.to_string();
-                        self.tell(&grant.request, grant.from, grant.from, "refused", Some(why));
-                        continue;
-                    }
-                    // Of a pair the one that gives comes first: what it could not give nobody gets.
-                    let gives = matches!(group, plan::Group::Pair(_)) && grant.writes().is_some() && is_real;
-                    let gives = gives.then(|| (grant.request.structure.clone(), grant.request.resource, grant.from));
                     let raised = self.grant(grant, is_real, decided_ns);
                     self.raised.extend(raised);
-                    failed = gives.is_some_and(|(name, resource, from)| self.stayed(&name, resource, from));
                 }
             }
         }
         (self.requests, self.advised, self.plan) = (real, advised, plan);
-    }
-
-    /// Whether a limit that was to be written at once is still where it was.
-    fn stayed(&self, name: &str, resource: Resource, from: Limit) -> bool {
-        let is_at_once = resource == Resource::Cpu && self.cores.is_none();
-        is_at_once && self.ledger.entry(name, resource).is_none_or(|entry| entry.limit == from)
     }
 
     fn is_written(&self, name: &str) -> bool {
@@ -84,7 +68,7 @@ impl State {
     }
 
     /// Carries out one grant. Returns the container if its limit was raised at once.
-    fn grant(&mut self, grant: Grant, is_real: bool, decided_ns: u64) -> Option<u64> {
+    pub(super) fn grant(&mut self, grant: Grant, is_real: bool, decided_ns: u64) -> Option<u64> {
         if is_real && !self.config.scaler.active {
             let why = "the Scaler is inactive: nothing was written".to_owned();
             self.tell(&grant.request, grant.from, grant.from, "inactive", Some(why));
@@ -332,10 +316,11 @@ impl State {
             (None, Some(id)) => Because::Said(format!("request {id}").into()),
             (None, None) => Because::Said("requested".into()),
         };
+        self.record(&request.structure, request.resource, request.action(), why, (from, to), outcome, detail.clone());
+        // The other half of a pair may follow from it.
         if request.asked.is_some() {
-            self.answer(request, (from, to), outcome, detail.clone());
+            self.answer(request, (from, to), outcome, detail);
         }
-        self.record(&request.structure, request.resource, request.action(), why, (from, to), outcome, detail);
     }
 
     /// Tells of a limit that was set for another reason than a request.

@@ -83,12 +83,13 @@ impl State {
     }
 
     /// Answers what can be answered now: a half of a pair waits for the other.
-    fn came_out(&mut self, request: &Request, came: Came) {
+    pub(super) fn came_out(&mut self, request: &Request, came: Came) {
         let Some(id) = &request.asked else { return };
         match self.outside.pairs.came(id, came) {
             Then::Alone(came) => self.answer_alone(request, came),
             Then::Waits => {}
-            Then::Both(halves) => self.end_pair(halves),
+            Then::Takes(grant) => self.take(*grant),
+            Then::Both(halves) => self.end_pair(*halves),
         }
     }
 

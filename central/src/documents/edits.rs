@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Documents;
 use super::memory::{Found, Seen};
 use super::name::id_of;
+use super::pace::Turn;
 use super::queue::{Leader, Outcome, Place};
 use crate::answer::Answer;
 use crate::store::{Body, Database, Document, Rev, StoreError, Write, Written};
@@ -132,19 +133,15 @@ impl Documents {
     /// Changes many documents that nobody waits for, in as few bulks as can be and at the store's pace. Those that are not there are
     /// skipped, those that do not change not written. Returns how many were.
     pub async fn edit_many(&self, mut edits: Vec<Edit>) -> Result<usize, StoreError> {
-        let most = self.paces.most().unwrap_or(BULK);
         let mut written = 0;
         for _ in 0..BULK_ATTEMPTS {
             let mut again = Vec::new();
             edits.sort_by_key(|(database, ..)| *database);
             let mut left = edits.into_iter().peekable();
             while let Some(&(database, ..)) = left.peek() {
-                let turn = self.paces.turn(database).await;
+                let bulk = self.bulk(database).await;
                 let part = std::iter::from_fn(|| left.next_if(|(of, ..)| *of == database));
-                let (count, conflicts) = self.edit_some(part, most).await?;
-                if let Some(turn) = turn.filter(|_| count + conflicts.len() > 0) {
-                    turn.wrote();
-                }
+                let (count, conflicts) = bulk.edit(part).await?;
                 written += count;
                 again.extend(conflicts);
             }
@@ -153,58 +150,86 @@ impl Documents {
         Ok(written)
     }
 
-    /// So many documents that change. How many were written, and those that another writer was faster with.
-    async fn edit_some(&self, mut edits: impl Iterator<Item = Edit>, most: usize) -> Result<(usize, Vec<Edit>), StoreError> {
-        let mut sent = Vec::new();
-        let mut changing = Vec::new();
-        while sent.len() < most
-            && let Some((database, name, edit)) = edits.next()
-        {
-            let Some(Found { id, seen, mut body }) = self.memory.find(database, &name) else { continue };
-            let before = body.clone();
-            edit(&mut body);
-            if body != before {
-                sent.push(Sent { database, id, seen, body: Some(body) });
-                changing.push((database, name, edit));
-            }
-        }
-        let answers = self.store.write(sent.iter().map(Sent::write).collect()).await?;
-        let (mut count, mut conflicts) = (0, Vec::new());
-        for ((sent, edit), answer) in sent.into_iter().zip(changing).zip(answers) {
-            if let Written::Refused(why) = &answer {
-                tracing::warn!(database = %sent.database, id = %sent.id, "the State Database does not want this document: {why}");
-                continue;
-            }
-            if self.answered(sent, answer).await? {
-                count += 1;
-            } else {
-                conflicts.push(edit);
-            }
-        }
-        Ok((count, conflicts))
+    /// Waits until a database may be written to by who is in no hurry; others of them wait until the bulk is written or dropped.
+    pub async fn bulk(&self, database: Database) -> Bulk<'_> {
+        Bulk { documents: self, database, turn: self.paces.turn(database).await }
     }
 
     /// Whether it was written; if another writer came first, memory has what that one wrote.
     async fn send(&self, sent: Sent) -> Result<bool, StoreError> {
+        let (database, id) = (sent.database, Arc::clone(&sent.id));
         match self.store.write(vec![sent.write()]).await?.pop() {
-            Some(answer) => self.answered(sent, answer).await,
+            Some(Written::Done(rev)) => {
+                self.done(sent, rev).await;
+                Ok(true)
+            }
+            Some(Written::Conflict) => self.read_again(database, vec![id.to_string()]).await.map(|()| false),
+            Some(Written::Refused(why)) => Err(StoreError::Refused(format!("{database}/{id}: {why}"))),
             None => Err(StoreError::Unreachable("it does not say what became of a write".into())),
         }
     }
 
-    async fn answered(&self, sent: Sent, answer: Written) -> Result<bool, StoreError> {
+    /// It is durable: a store that does not answer now has written it all the same.
+    async fn done(&self, sent: Sent, rev: Rev) {
         let (database, id, seen) = (sent.database, Arc::clone(&sent.id), sent.seen.clone());
-        match answer {
-            Written::Done(rev) => {
-                // It is durable: a store that does not answer now has written it all the same.
-                if let Err(error) = self.wrote(database, &id, &seen, sent.document(rev)).await {
-                    tracing::warn!(%database, %id, "written, but not read again: {error}");
-                }
-                Ok(true)
-            }
-            Written::Conflict => self.read_again(database, &id).await.map(|()| false),
-            Written::Refused(why) => Err(StoreError::Refused(format!("{database}/{id}: {why}"))),
+        if let Err(error) = self.wrote(database, &id, &seen, sent.document(rev)).await {
+            tracing::warn!(%database, %id, "written, but not read again: {error}");
         }
+    }
+}
+
+/// One bulk's turn at a database.
+#[derive(Debug)]
+pub struct Bulk<'a> {
+    documents: &'a Documents,
+    database: Database,
+    turn: Option<Turn<'a>>,
+}
+
+impl Bulk<'_> {
+    /// Takes edits of this database's documents one after the other until those that change something are a bulk, and writes these. Edits
+    /// of what is not there, or does not change, are skipped. How many were written, and those that another writer was faster with: memory
+    /// has what that one wrote.
+    pub async fn edit(self, mut edits: impl Iterator<Item = Edit>) -> Result<(usize, Vec<Edit>), StoreError> {
+        let Self { documents, database, turn } = self;
+        let most = documents.paces.most().unwrap_or(BULK);
+        let (mut sent, mut changing) = (Vec::new(), Vec::new());
+        while sent.len() < most
+            && let Some(edit) = edits.next()
+        {
+            let Some(Found { id, seen, mut body }) = documents.memory.find(database, &edit.1) else { continue };
+            let before = body.clone();
+            (edit.2)(&mut body);
+            if body != before {
+                sent.push(Sent { database, id, seen, body: Some(body) });
+                changing.push(edit);
+            }
+        }
+        if sent.is_empty() {
+            return Ok((0, Vec::new()));
+        }
+        let answers = documents.store.write(sent.iter().map(Sent::write).collect()).await?;
+        if let Some(turn) = turn {
+            turn.wrote();
+        }
+        let (mut count, mut conflicts, mut ids) = (0, Vec::new(), Vec::new());
+        for ((sent, edit), answer) in sent.into_iter().zip(changing).zip(answers) {
+            match answer {
+                Written::Done(rev) => {
+                    documents.done(sent, rev).await;
+                    count += 1;
+                }
+                Written::Conflict => {
+                    ids.push(sent.id.to_string());
+                    conflicts.push(edit);
+                }
+                Written::Refused(why) => {
+                    tracing::warn!(%database, id = %sent.id, "the State Database does not want this document: {why}");
+                }
+            }
+        }
+        documents.read_again(database, ids).await?;
+        Ok((count, conflicts))
     }
 }
 

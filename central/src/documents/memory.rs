@@ -2,7 +2,8 @@
 //!
 //! Two sources fill it: the feed, which tells of each document some time after it was written, and our own writes, which are there at
 //! once. Versions cannot be ordered, so a record that is ahead of the feed is marked, until the feed tells of the same version. What the
-//! feed tells of a marked record may be older or newer: then only the store knows.
+//! feed tells of a marked record may be older or newer: then only the store knows. Once it was asked, what the feed has told is no newer
+//! than what is here; where it is the same, the mark goes.
 
 mod record;
 mod shelf;
@@ -125,34 +126,33 @@ impl Memory {
     }
 
     /// What the feed tells.
-    pub(super) fn take(&self, change: Change) -> Taken {
-        let Change { database, id, document } = change;
+    pub(super) fn take(&self, change: &Change) -> Taken {
         // Most of what it tells we wrote ourselves.
-        if let Some(document) = &document
-            && self.shelf(database).write().confirm(&id, &document.rev)
-        {
+        if self.confirm(change) {
             return Taken::Same;
         }
-        let new = document.map(|document| New::of(database, document, false));
-        let mut shelf = self.shelf(database).write();
-        let known = shelf.record(&id).cloned();
+        let Change { database, id, document } = change;
+        let new = document.as_ref().map(|document| New::of(*database, document, false));
+        let mut shelf = self.shelf(*database).write();
         shelf.deletions += u64::from(new.is_none());
-        match (known, new) {
-            (Some(known), None) if known.text().is_none() => {
-                shelf.remove(&id);
-                Taken::Same
-            }
-            (Some(known), _) if known.ahead => Taken::Unsure,
+        match (shelf.record(id).map(|known| known.ahead), new) {
+            (Some(true), _) => Taken::Unsure,
             (_, Some(new)) => Taken::Changed(new.put_on(&mut shelf)),
-            (Some(_), None) => Taken::Changed(shelf.remove(&id)),
+            (Some(false), None) => Taken::Changed(shelf.remove(id)),
             (None, None) => Taken::Same,
         }
+    }
+
+    /// Whether what the feed tells is what is here: then a record is not ahead of it any more.
+    pub(super) fn confirm(&self, change: &Change) -> bool {
+        let rev = change.document.as_ref().map(|document| &document.rev);
+        self.shelf(change.database).write().confirm(&change.id, rev)
     }
 
     /// What the store has, if memory still knows what it knew when the store was asked: the names of the documents that are not as they
     /// were. `None`: ask again.
     pub(super) fn put(&self, database: Database, id: &str, seen: &Seen, document: Option<Document>) -> Option<Vec<Arc<str>>> {
-        let new = document.map(|document| New::of(database, document, true));
+        let new = document.map(|document| New::of(database, &document, true));
         let mut shelf = self.shelf(database).write();
         if !seen.is(&shelf.seen(id)) {
             return None;
@@ -172,15 +172,15 @@ struct New {
 }
 
 impl New {
-    fn of(database: Database, document: Document, ahead: bool) -> Self {
+    fn of(database: Database, document: &Document, ahead: bool) -> Self {
         let Document { id, rev, body } = document;
-        let problem = problem(database, &id, &body);
+        let problem = problem(database, id, body);
         if let Some(why) = &problem {
             tracing::warn!(%database, id, "this document cannot be understood: {why}");
         }
-        let name = key_of(database, &id, &body).ok();
-        let text = serde_json::to_string(&body).unwrap_or_default();
-        Self { record: Record::new(&id, &rev, &text, ahead), name, problem }
+        let name = key_of(database, id, body).ok();
+        let text = serde_json::to_string(body).unwrap_or_default();
+        Self { record: Record::new(id, rev, &text, ahead), name, problem }
     }
 
     fn put_on(self, shelf: &mut Shelf) -> Vec<Arc<str>> {

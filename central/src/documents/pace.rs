@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::store::{Database, Pace};
 
-/// When each database was written to last.
+/// When the last turn of each database began.
 #[derive(Debug)]
 pub(super) struct Paces {
     pace: Option<Pace>,
@@ -14,7 +14,10 @@ pub(super) struct Paces {
 
 /// A database's turn. Others wait for it to end.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(MutexGuard<'a, Option<Instant>>);
+pub(super) struct Turn<'a> {
+    last: MutexGuard<'a, Option<Instant>>,
+    began: Instant,
+}
 
 impl Paces {
     pub(super) fn new(pace: Option<Pace>) -> Self {
@@ -33,14 +36,14 @@ impl Paces {
         if let Some(last) = *last {
             tokio::time::sleep_until(last + pace.every).await;
         }
-        Some(Turn(last))
+        Some(Turn { last, began: Instant::now() })
     }
 }
 
 impl Turn<'_> {
-    /// Something was written.
+    /// Something was written. The next turn is a pace after this one's beginning.
     pub(super) fn wrote(mut self) {
-        *self.0 = Some(Instant::now());
+        *self.last = Some(self.began);
     }
 }
 

@@ -1,10 +1,13 @@
 //! Documents over the embedded store, with another writer beside us.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
 use serde_json::json;
 
 use super::*;
 use crate::answer::Answer;
-use crate::store::{Document, Sqlite, Write, Written};
+use crate::store::{Sqlite, Write, Written};
 
 const DB: Database = Database::Structures;
 
@@ -247,4 +250,84 @@ async fn documents_are_found_by_a_name_that_stands_in_them() {
     }
     let found = |name| bed.documents.naming(DB, name).iter().map(|body| body["name"].clone()).collect::<Value>();
     assert_eq!((found("x"), found("x\"ü"), found("y")), (json!(["b", "d"]), json!(["a"]), json!([])));
+}
+
+/// A store that counts what is asked of it.
+#[derive(Debug)]
+struct Counted {
+    store: Arc<dyn StateStore>,
+    read: AtomicUsize,
+    read_many: AtomicUsize,
+}
+
+#[async_trait]
+impl StateStore for Counted {
+    async fn read(&self, database: Database, id: &str) -> Result<Option<Document>, StoreError> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.store.read(database, id).await
+    }
+
+    async fn read_many(&self, database: Database, ids: &[String]) -> Result<Vec<Option<Document>>, StoreError> {
+        self.read_many.fetch_add(1, Ordering::Relaxed);
+        self.store.read_many(database, ids).await
+    }
+
+    async fn page(&self, database: Database, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        self.store.page(database, after, limit).await
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, StoreError> {
+        self.store.write(writes).await
+    }
+
+    async fn end(&self) -> Result<Cursor, StoreError> {
+        self.store.end().await
+    }
+
+    async fn changes(&self, since: &Cursor, wait: Duration) -> Result<(Vec<Change>, Cursor), StoreError> {
+        self.store.changes(since, wait).await
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_older_is_read_together_and_once() {
+    const MANY: usize = PAGE + 50;
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite: Arc<dyn StateStore> = Arc::new(Sqlite::open(&directory.path().join("state.db")).unwrap());
+    let store = Arc::new(Counted { store: Arc::clone(&sqlite), read: AtomicUsize::new(0), read_many: AtomicUsize::new(0) });
+    let documents = Documents::open(Arc::clone(&store) as Arc<dyn StateStore>).await.unwrap();
+    let bed = Bed { documents, store: sqlite, _directory: directory };
+    let asked = || (store.read.load(Ordering::Relaxed), store.read_many.load(Ordering::Relaxed));
+    let names: Vec<String> = (0..MANY).map(|n| format!("app{n}")).collect();
+    for name in &names {
+        bed.documents.create(DB, name, application(name)).await.unwrap();
+    }
+    for round in 1..=3 {
+        for name in &names {
+            bed.others_set(name, "round", json!(round)).await;
+        }
+        bed.catch_up().await;
+        let is_known = |name: &String| bed.documents.body(DB, name).unwrap()["round"] == json!(round);
+        assert!(names.iter().all(is_known), "{round}");
+        // From then on the feed is believed.
+        assert_eq!(asked(), (0, 2), "{round}");
+    }
+
+    // We write what others have changed: it conflicts, and is read together.
+    for name in &names {
+        bed.others_set(name, "other", json!(1)).await;
+    }
+    let ours = |name: &String| -> Edit {
+        let set = |body: &mut Body| {
+            body.insert("ours".into(), json!(2));
+        };
+        (DB, name.clone(), Box::new(set))
+    };
+    assert_eq!(bed.documents.edit_many(names.iter().map(ours).collect()).await, Ok(MANY));
+    assert_eq!(asked(), (0, 4));
+    let both = |name: &String| {
+        let body = bed.documents.body(DB, name).unwrap();
+        body["other"] == json!(1) && body["ours"] == json!(2)
+    };
+    assert!(names.iter().all(both));
 }

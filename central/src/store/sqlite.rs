@@ -66,6 +66,11 @@ impl StateStore for Sqlite {
         self.ask(move |connection| read::one(connection, database, &id)).await
     }
 
+    async fn read_many(&self, database: Database, ids: &[String]) -> Result<Vec<Option<Document>>, StoreError> {
+        let ids = ids.to_vec();
+        self.ask(move |connection| ids.iter().map(|id| read::one(connection, database, id)).collect()).await
+    }
+
     async fn page(&self, database: Database, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
         let after = after.map(str::to_owned);
         self.ask(move |connection| read::page(connection, database, after.as_deref(), limit)).await

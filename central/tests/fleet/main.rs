@@ -9,6 +9,7 @@ mod claims;
 mod cutoff;
 mod groups;
 mod net;
+mod pairs;
 mod process;
 #[path = "../couchdb/proxy.rs"]
 #[allow(dead_code, reason = "of the tests with CouchDB")]

@@ -1,6 +1,5 @@
 //! Requests that somebody leaves, carried out by real Scalers.
 
-use headroom_agent::cgroup::Change;
 use serde_json::{Value, json};
 
 use crate::bed::{Agent, Bed, Central, Http, shares};
@@ -10,11 +9,11 @@ pub(crate) fn cpu(structure: &str, amount: i32) -> Value {
     json!({"structure": structure, "resource": "cpu", "amount": amount})
 }
 
-fn half(structure: &str, amount: i32, with: &str) -> Value {
+pub(crate) fn half(structure: &str, amount: i32, with: &str) -> Value {
     json!({"structure": structure, "resource": "cpu", "amount": amount, "pair_structure": with})
 }
 
-fn is_gone(http: &Http, id: &str) -> bool {
+pub(crate) fn is_gone(http: &Http, id: &str) -> bool {
     http.send("GET", &format!("/request/{id}"), None).0 == 404
 }
 
@@ -27,7 +26,7 @@ pub(crate) fn carried_out(http: &Http, id: &str, request: &Value) {
     });
 }
 
-fn refused(http: &Http, id: &str, words: &str) {
+pub(crate) fn refused(http: &Http, id: &str, words: &str) {
     let mut why = Value::Null;
     until(&format!("{id} is refused"), || {
         let (status, body) = http.send("GET", &format!("/request/{id}"), None);
@@ -39,7 +38,7 @@ fn refused(http: &Http, id: &str, words: &str) {
 }
 
 /// Guards it between 50 and 200 shares.
-fn guard(http: &Http, agent: &Agent, name: &str) {
+pub(crate) fn guard(http: &Http, agent: &Agent, name: &str) {
     http.until_known(name);
     http.put(&format!("/structure/{name}/resources/cpu/max"), json!({"value": 200}));
     http.put(&format!("/structure/{name}/resources/cpu/min"), json!({"value": 50}));
@@ -110,36 +109,6 @@ fn requests_are_carried_out_under_all_of_the_scalers_rules() {
         amounts.sort_by(f64::total_cmp);
         amounts == [-80.0, -50.0, -20.0, 20.0, 80.0]
     });
-}
-
-#[test]
-fn what_one_of_a_pair_gave_is_put_back_where_the_other_cannot_be_given_it() {
-    let bed = Bed::new("half");
-    let [a, b] = ["a", "b"].map(|name| bed.container("host0", name));
-    // All that its only CPU has, its limit gives it: that it cannot have more shows when its half is to be written.
-    b.apply(&[Change::Cpuset("0".parse().unwrap())]).unwrap();
-    let central = bed.central("");
-    let http = &central.http;
-    http.put("/service/guardian/ACTIVE", json!({"value": false}));
-    let agent = bed.agent("host0", &central, "");
-    guard(http, &agent, "a");
-    guard(http, &agent, "b");
-    until("both have their first limits", || (shares(&a), shares(&b)) == (Some(200.0), Some(200.0)));
-
-    http.put("/request/gives", half("a", -20, "b"));
-    http.put("/request/takes", half("b", 20, "a"));
-    refused(http, "takes", "its cpuset has room for 100 shares");
-    refused(http, "gives", "the other half of its pair was not carried out: its cpuset has room for 100 shares");
-    assert_eq!((shares(&a), shares(&b)), (Some(200.0), Some(200.0)));
-    until("both ways of the limit are told", || {
-        let decisions = http.get("/decisions?structure=a");
-        let is = |decision: &Value, words: &str| decision["what"]["why"].as_str().is_some_and(|why| why.contains(words));
-        ["request gives@", "the other half of its pair"]
-            .into_iter()
-            .all(|words| decisions.as_array().unwrap().iter().any(|decision| is(decision, words)))
-    });
-    carried_out(http, "alone", &cpu("a", -20));
-    assert_eq!(shares(&a), Some(180.0));
 }
 
 #[test]

@@ -76,6 +76,7 @@ conform! {
         many_writers_at_once_lose_nothing,
         pages_go_past_a_thousand,
         names_of_any_kind_are_ids,
+        many_are_read_at_once,
         databases_are_apart,
         everything_is_there_after_a_restart;
     feed:

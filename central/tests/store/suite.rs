@@ -150,6 +150,25 @@ pub(crate) async fn names_of_any_kind_are_ids(bed: &impl Bed) {
     assert_eq!((read(&*store, "a/b").await, read(&*store, "a%2Fb").await.is_some()), (None, true));
 }
 
+pub(crate) async fn many_are_read_at_once(bed: &impl Bed) {
+    let store = bed.open().await;
+    let ids = ["a b", "a/b", "ünï-コンテナ", "quote\"'", "..", "A", "a", "gone"];
+    for (n, id) in ids.iter().enumerate() {
+        done(&*store, write(id, None, numbered(n))).await;
+    }
+    let rev = read(&*store, "gone").await.unwrap().rev;
+    done(&*store, deletion("gone", &rev)).await;
+    let asked = ["..", "gone", "A", "never there", "a", "A", "ünï-コンテナ", "a/b", "quote\"'", "a b"].map(str::to_owned);
+    let found = store.read_many(DB, &asked).await.unwrap();
+    let mut one_by_one = Vec::new();
+    for id in &asked {
+        one_by_one.push(read(&*store, id).await);
+    }
+    assert_eq!(found, one_by_one);
+    let numbers: Vec<Option<u64>> = found.iter().map(|found| found.as_ref().map(number)).collect();
+    assert_eq!(numbers, [Some(4), None, Some(5), None, Some(6), Some(5), Some(2), Some(1), Some(3), Some(0)]);
+}
+
 pub(crate) async fn databases_are_apart(bed: &impl Bed) {
     let store = bed.open().await;
     for (n, database) in Database::ALL.into_iter().enumerate() {

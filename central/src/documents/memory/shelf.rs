@@ -111,11 +111,14 @@ impl Shelf {
         before.into_iter().filter(|before| Some(before) != name.as_ref()).chain(name.clone()).collect()
     }
 
-    /// The feed tells of a document: whether it is the version that is here.
-    pub(super) fn confirm(&mut self, id: &str, rev: &Rev) -> bool {
-        let Some(record) = self.record(id).filter(|record| record.rev().as_ref() == Some(rev)) else { return false };
-        if record.ahead {
-            let mut record = record.clone();
+    /// The feed tells of a document, or that it was deleted (`None`): whether that is what is here.
+    pub(super) fn confirm(&mut self, id: &str, rev: Option<&Rev>) -> bool {
+        let Some(record) = self.record(id).filter(|record| record.rev().as_ref() == rev) else { return false };
+        let (mut record, is_there) = (record.clone(), record.text().is_some());
+        if !is_there {
+            self.deletions += 1;
+            self.records.remove(id);
+        } else if record.ahead {
             record.ahead = false;
             self.records.replace(record);
         }

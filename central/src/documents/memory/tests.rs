@@ -10,7 +10,7 @@ fn document(id: &str, rev: u32, name: &str) -> Document {
 }
 
 fn told(memory: &Memory, id: &str, document: Option<Document>) -> Taken {
-    memory.take(Change { database: DB, id: id.into(), document })
+    memory.take(&Change { database: DB, id: id.into(), document })
 }
 
 fn changed(names: &[&str]) -> Taken {
@@ -59,6 +59,33 @@ fn what_we_deleted_does_not_come_back_by_a_feed_that_lags() {
     assert_eq!(told(&memory, "a", Some(document("a", 1, "a"))), Taken::Unsure);
     assert_eq!(told(&memory, "a", None), Taken::Same);
     assert_eq!(told(&memory, "a", Some(document("a", 5, "a"))), changed(&["a"]));
+}
+
+#[test]
+fn the_feed_is_believed_again_once_the_store_was_asked() {
+    let memory = Memory::default();
+    let put = |seen: &Seen, document| memory.put(DB, "a", seen, document);
+    let confirm = |document| memory.confirm(&Change { database: DB, id: "a".into(), document });
+    put(&memory.seen(DB, "a"), Some(document("a", 1, "a"))).unwrap();
+    // Another writer came after us.
+    assert_eq!(told(&memory, "a", Some(document("a", 2, "a"))), Taken::Unsure);
+    put(&memory.seen(DB, "a"), Some(document("a", 2, "a"))).unwrap();
+    assert!(confirm(Some(document("a", 2, "a"))));
+    assert_eq!(told(&memory, "a", Some(document("a", 3, "a"))), changed(&["a"]));
+
+    // What is read may be newer than what was told: then the feed is still behind.
+    put(&memory.seen(DB, "a"), Some(document("a", 4, "a"))).unwrap();
+    assert_eq!(told(&memory, "a", Some(document("a", 5, "a"))), Taken::Unsure);
+    put(&memory.seen(DB, "a"), Some(document("a", 6, "a"))).unwrap();
+    assert!(!confirm(Some(document("a", 5, "a"))));
+    assert_eq!((rev(&memory, "a"), told(&memory, "a", Some(document("a", 5, "a")))), (Some(6), Taken::Unsure));
+
+    // It was deleted, and made again with the first version's number.
+    assert_eq!(told(&memory, "a", None), Taken::Unsure);
+    put(&memory.seen(DB, "a"), None).unwrap();
+    assert!(confirm(None));
+    assert_eq!((memory.has(DB, "a"), memory.ids(DB).len()), (false, 0), "nothing is kept of it");
+    assert_eq!(told(&memory, "a", Some(document("a", 1, "a"))), changed(&["a"]));
 }
 
 #[test]
