@@ -258,7 +258,8 @@ impl Cgroup {
         disk::read(self)
     }
 
-    /// Its network interfaces; `None` where no process runs in it. Limits of the network are none of cgroups'.
+    /// Its network interfaces; `None` where no process runs in it. Limits of the network are none of cgroups':
+    /// [`crate::sampler::uplinks`] reads them.
     pub fn net(&self) -> Result<Option<NetReading>> {
         net::read(self)
     }

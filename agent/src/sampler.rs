@@ -7,6 +7,7 @@ pub mod ebpf;
 pub mod meter;
 pub mod select;
 mod slots;
+pub mod uplinks;
 
 use std::os::fd::BorrowedFd;
 

@@ -106,12 +106,16 @@ pub struct ContainerStatus {
 }
 
 /// A network device that a container has for itself.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct NetDevice {
     /// What the container calls it: `eth0`.
     pub in_container: String,
-    /// The host's end of it: `veth1a2b3c`.
+    /// The host's end of it: `veth1a2b3c`; empty where it has none.
     pub in_host: String,
+    /// What the container may receive by it, in Mbit/s. Read, never set.
+    pub receive_limit: Limit,
+    /// What it may send by it, in Mbit/s. Read, never set.
+    pub send_limit: Limit,
 }
 
 /// A block device.
@@ -132,7 +136,8 @@ pub struct ResourceStatus {
     pub guard: bool,
     /// Mean of the last window; `None` when there was no sample.
     pub usage: Option<f64>,
-    /// The limit in force, read back from cgroupfs; of an advised container the one that would be.
+    /// The limit in force, read back from cgroupfs; of an advised container the one that would be. Of the network the tighter of both
+    /// directions.
     pub limit: Limit,
     /// What stands in the container's own cgroup: for CPU the quota, no matter its cpuset; for an advised container what really is.
     pub applied: Limit,

@@ -117,14 +117,14 @@ fn numbers(version: &str) -> Vec<u32> {
     version.split(['.', '-']).map_while(|number| number.parse().ok()).collect()
 }
 
-/// What tests with several hosts are made with: a network namespace each.
+/// What tests with several hosts, a network namespace each, and with limits of the network are made with.
 fn network() -> Finding {
-    let missing: Vec<_> = [("ip", "iproute2"), ("nsenter", "util-linux")]
+    let missing: Vec<_> = [("ip", "iproute2"), ("tc", "iproute2"), ("nsenter", "util-linux")]
         .into_iter()
         .filter(|(tool, _)| process::output(Command::new(tool).arg("-V")).is_err())
         .map(|(tool, package)| format!("no {tool}: apt install {package}"))
         .collect();
-    if missing.is_empty() { Finding::Good("ip and nsenter".to_owned()) } else { Finding::Bad(missing.join("; ")) }
+    if missing.is_empty() { Finding::Good("ip, tc and nsenter".to_owned()) } else { Finding::Bad(missing.join("; ")) }
 }
 
 /// What tests with CouchDB are made with.

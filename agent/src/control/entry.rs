@@ -15,6 +15,7 @@ use crate::containers::Container;
 use crate::sampler::SlotId;
 use crate::sampler::audit::Audit;
 use crate::sampler::meter::Reading;
+use crate::sampler::uplinks::Uplink;
 use crate::scaler::originals::Record;
 use crate::status::{Areas, GuardMode};
 
@@ -95,6 +96,8 @@ pub(super) struct Entry {
     pub(super) net_at_ns: u64,
     /// What it had received and sent then, in bytes: its sockets where they are counted, else its own interfaces.
     pub(super) net_bytes: Option<[u64; 2]>,
+    /// By what it is linked to the host's network.
+    pub(super) uplink: Option<Uplink>,
 }
 
 /// When a resource may be tried again after the kernel refused a write.
@@ -147,6 +150,7 @@ impl Entry {
             memory_opened_ns: first.at_ns,
             net_at_ns: first.at_ns,
             net_bytes: first.net.as_ref().and_then(NetReading::bytes),
+            uplink: None,
             last: first,
             clock: None,
             split_began: None,
@@ -244,13 +248,14 @@ impl Entry {
         self.phase == Phase::Guarded && self.guard() == GuardMode::On
     }
 
-    /// The limit that stands in cgroupfs, as far as is known.
+    /// The limit that stands in cgroupfs, or on its uplink, as far as is known.
     pub(super) fn applied(&self, resource: Resource) -> Limit {
         match resource {
             Resource::Cpu => self.cpu.map_or(Limit::Unlimited, |cpu| cpu.quota),
             Resource::Mem => self.last.memory.map_or(Limit::Unlimited, |memory| memory.high.min(memory.max)),
             Resource::DiskRead | Resource::DiskWrite => self.disk_limit(resource),
-            Resource::Net | Resource::Energy => Limit::Unlimited,
+            Resource::Net => self.uplink.as_ref().map_or(Limit::Unlimited, Uplink::limit),
+            Resource::Energy => Limit::Unlimited,
         }
     }
 

@@ -116,12 +116,26 @@ impl Shown {
             disk: entry.device().map(|Device { major, minor }| {
                 Arc::new(DiskDevice { major, minor, path: format!("/dev/block/{major}:{minor}") })
             }),
-            net: entry.last.net.as_ref().filter(|net| !net.shares_host).and_then(|net| {
-                let in_container = net.interfaces.first()?.name.clone();
-                Some(Arc::new(NetDevice { in_container, in_host: String::new() }))
-            }),
+            net: net_device(entry).map(Arc::new),
         }
     }
+}
+
+/// Its end of the link to the host's network; where there is none, whatever interface it has first.
+fn net_device(entry: &Entry) -> Option<NetDevice> {
+    let own = entry.last.net.as_ref().filter(|net| !net.shares_host);
+    let first = own.and_then(|net| net.interfaces.first()).map(|interface| &interface.name);
+    let Some(uplink) = &entry.uplink else {
+        let (receive_limit, send_limit) = (Limit::Unlimited, Limit::Unlimited);
+        return first.map(|name| NetDevice { in_container: name.clone(), in_host: String::new(), receive_limit, send_limit });
+    };
+    let named = Some(&uplink.in_container).filter(|name| !name.is_empty());
+    Some(NetDevice {
+        in_container: named.or(first).cloned().unwrap_or_default(),
+        in_host: uplink.in_host.clone(),
+        receive_limit: uplink.receive_limit,
+        send_limit: uplink.send_limit,
+    })
 }
 
 impl Entry {
@@ -165,7 +179,7 @@ impl Entry {
             Resource::Cpu => self.cpu.is_some() || self.slot.is_some(),
             Resource::Mem => self.last.memory.is_some(),
             Resource::DiskRead | Resource::DiskWrite => self.last.disks.is_some(),
-            Resource::Net => self.last.net.is_some() || self.net_bytes.is_some(),
+            Resource::Net => self.last.net.is_some() || self.net_bytes.is_some() || self.uplink.is_some(),
             Resource::Energy => false,
         };
         if !there {

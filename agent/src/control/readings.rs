@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::OnForeignChange;
 use crate::containers::Engine;
 use crate::sampler::meter::Reading;
-use crate::sampler::{SourceKind, audit};
+use crate::sampler::{SourceKind, audit, uplinks};
 
 /// In how many windows every guarded container's quota has been read back once.
 const DRIFT_TURNS: u64 = 20;
@@ -47,6 +47,16 @@ impl State {
             }
         }
         self.carry_out(decided_ns);
+    }
+
+    /// Takes over by what containers are linked to the host's network.
+    pub(super) fn linked(&mut self, changed: uplinks::Changed) {
+        for (id, uplink) in changed {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.uplink = uplink;
+                entry.shown = None;
+            }
+        }
     }
 
     /// A window is over that the meter's readings are for.

@@ -236,6 +236,7 @@ impl State {
             Command::News(News::Changed(container)) => self.changed(container),
             Command::News(News::Gone { cgroup_id }) => self.gone(cgroup_id),
             Command::News(News::Read(readings)) => self.read(readings),
+            Command::News(News::Uplinks(changed)) => self.linked(changed),
             Command::Report(Report::Saved { cgroup_id, result }) => self.claimed(cgroup_id, result),
             Command::Report(Report::Applied { ticket, result, finished_ns, took_ns }) => {
                 self.applied(ticket, result, finished_ns, took_ns);

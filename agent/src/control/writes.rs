@@ -29,7 +29,10 @@ type Planned = (u64, Vec<Change>, Vec<(Resource, Limit)>);
 
 impl State {
     /// Hands a write to a writer thread, as one transaction. The container is left alone until it is reported.
-    pub(super) fn write(&mut self, write: ContainerWrite) {
+    pub(super) fn write(&mut self, mut write: ContainerWrite) {
+        let net = self.id_of(&write.name).and_then(|id| self.entries.get(&id)).map(|entry| entry.in_force(Resource::Net));
+        // What was got is put back: that changes nothing.
+        write.changes.retain(|wish| !matches!(wish, Wish::Net(limit) if net.is_some_and(|net| is_shown_as(net, *limit))));
         match self.plan_write(&write) {
             Ok((id, changes, from)) => {
                 let pending = Pending::Write { id, write: Box::new(write), from };
@@ -264,6 +267,14 @@ impl State {
             Err(e) if e.is_gone() => Ok(()),
             Err(e) => Err(e.to_string()),
         }
+    }
+}
+
+/// Whether a limit that was read is what the API shows, to three places.
+fn is_shown_as(limit: Limit, shown: Limit) -> bool {
+    match (limit, shown) {
+        (Limit::At(limit), Limit::At(shown)) => (limit - shown).abs() < 1e-3,
+        _ => limit == shown,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::cgroup::{
 };
 use crate::clock;
 use crate::containers::{Container, Discovered, Engine};
+use crate::sampler::uplinks::{self, Uplinks};
 
 /// How many ticks it takes until everyone has been read whole.
 const TURNS: u64 = 10;
@@ -78,6 +79,8 @@ pub enum News {
     },
     /// One tick's readings.
     Read(Vec<Reading>),
+    /// By what containers are linked to the host's network, or how fast that may be, has changed.
+    Uplinks(uplinks::Changed),
 }
 
 /// What the control loop asks of the meter.
@@ -104,15 +107,17 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts it. `found` is where discovery sends; `tell` must not block.
+    /// Starts it, and the thread that reads uplinks. `found` is where discovery sends; `tell` must not block.
     pub fn spawn(
         hierarchies: Arc<Hierarchies>,
         found: Receiver<Discovered>,
         tick: Duration,
-        tell: impl Fn(News) + Send + 'static,
+        tell: impl Fn(News) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let (asks, asked) = unbounded();
-        let mut state = State { hierarchies, targets: HashMap::new(), turn: 0, tell: Box::new(tell) };
+        let also = tell.clone();
+        let uplinks = Uplinks::spawn(move |changed| also(News::Uplinks(changed)))?;
+        let mut state = State { hierarchies, targets: HashMap::new(), turn: 0, uplinks, tell: Box::new(tell) };
         let thread = std::thread::Builder::new()
             .name("meter".into())
             .stack_size(256 * 1024)
@@ -158,6 +163,7 @@ struct State {
     hierarchies: Arc<Hierarchies>,
     targets: HashMap<u64, Target>,
     turn: u64,
+    uplinks: Uplinks,
     tell: Box<dyn Fn(News) + Send>,
 }
 
@@ -228,11 +234,13 @@ impl State {
         };
         let first = Box::new(read(container.cgroup_id, &mut target, true, ResourceSet::ALL));
         self.targets.insert(container.cgroup_id, target);
+        self.uplinks.appeared(container.cgroup_id, Arc::clone(&cgroup));
         (self.tell)(News::Appeared { container, cgroup, first });
     }
 
     fn gone(&mut self, cgroup_id: u64) {
         if self.targets.remove(&cgroup_id).is_some() {
+            self.uplinks.gone(cgroup_id);
             (self.tell)(News::Gone { cgroup_id });
         }
     }

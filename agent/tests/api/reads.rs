@@ -9,7 +9,7 @@ const CONT0: &str = concat!(
     r#""mem":{"unit":"M","mem_limit":4096},"#,
     r#""disk_read":{"unit":"Mbit","disk_read_limit":100,"device_path":"/dev/sdb","major":"8","minor":"16"},"#,
     r#""disk_write":{"unit":"Mbit","disk_write_limit":-1,"device_path":"/dev/sdb","major":"8","minor":"16"},"#,
-    r#""net":{"unit":"unlimited","net_limit":-1,"device_name_in_container":"eth0","device_name_in_host":"veth0a1"}}"#,
+    r#""net":{"unit":"Mbit","net_limit":50,"device_name_in_container":"eth0","device_name_in_host":"veth0a1"}}"#,
 );
 
 /// What could not be read has no limit; the cpuset is the effective one, and bounds what can be had.

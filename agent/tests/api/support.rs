@@ -76,7 +76,7 @@ pub(crate) fn cont0() -> ContainerStatus {
     resources[Resource::Mem] = Some(ResourceStatus { upper, lower, ..resource(Limit::At(4096.0), 700.0) });
     resources[Resource::DiskRead] = Some(resource(Limit::At(100.0), 0.0));
     resources[Resource::DiskWrite] = Some(resource(Limit::Unlimited, 0.5));
-    resources[Resource::Net] = Some(resource(Limit::Unlimited, 3.0));
+    resources[Resource::Net] = Some(resource(Limit::At(50.0), 3.0));
     ContainerStatus {
         container: container("cont0", Engine::Lxc, "lxc.payload.cont0", 11),
         guard: GuardMode::On,
@@ -90,7 +90,12 @@ pub(crate) fn cont0() -> ContainerStatus {
         throttling: Some(Throttling { periods: 100, throttled_periods: 7, throttled_us: 1_500_000 }),
         foreign_changes: 2,
         disk: Some(Arc::new(DiskDevice { major: 8, minor: 16, path: "/dev/sdb".to_owned() })),
-        net: Some(Arc::new(NetDevice { in_container: "eth0".to_owned(), in_host: "veth0a1".to_owned() })),
+        net: Some(Arc::new(NetDevice {
+            in_container: "eth0".to_owned(),
+            in_host: "veth0a1".to_owned(),
+            receive_limit: Limit::At(100.0),
+            send_limit: Limit::At(50.0),
+        })),
     }
 }
 

@@ -29,3 +29,4 @@ mod squeeze;
 mod storm;
 mod tls;
 mod untouched;
+mod uplinks;

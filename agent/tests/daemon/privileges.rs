@@ -15,13 +15,13 @@ const UNIT: &str = include_str!("../../../configs/systemd/headroom-agent.service
 const SOMEBODY: u32 = 12_345;
 
 /// Those of the unit, as `bpf`.
-fn granted() -> Vec<String> {
+pub(crate) fn granted() -> Vec<String> {
     let line = UNIT.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
     line.split_whitespace().map(|name| name.strip_prefix("CAP_").unwrap().to_lowercase()).collect()
 }
 
 /// The agent, with these privileges and no way to more.
-fn with(privileges: &[String]) -> Command {
+pub(crate) fn with(privileges: &[String]) -> Command {
     let kept: Vec<_> = privileges.iter().map(|name| format!("+{name}")).collect();
     let mut command = Command::new("setpriv");
     command.arg(format!("--bounding-set=-all,{}", kept.join(","))).args(["--inh-caps=-all", "--no-new-privs", BINARY]);

@@ -64,6 +64,13 @@ its_privileges_do_for_ebpf_and_real_time() {
 
 counts_by_ebpf() { headroom-agent status --json | grep -q '"source":"ebpf"'; }
 
+# AF_NETLINK is allowed, and no other namespace has to be entered.
+its_privileges_do_for_limits_of_the_network() {
+    ip link add uplink0 type veth peer name eth0 netns "$(systemctl show --value --property=MainPID headroom-test-idle)" &&
+        tc qdisc add dev uplink0 root tbf rate 50mbit burst 64kb latency 25ms && until_true 40 network_limited
+}
+network_limited() { headroom-agent status --json | grep -q '"in_container":"eth0","in_host":"uplink0","receive_limit":{"at":50.0}'; }
+
 limits_move_both_ways() { until_true 30 above $busy 100 && until_true 30 below $idle 55; }
 
 a_reload_counts_and_a_bad_one_changes_nothing() {
@@ -164,10 +171,12 @@ container() { # NAME QUOTA COMMAND
 }
 container busy 30% 'while :; do :; done'
 container idle 100% 'sleep infinity'
+echo PrivateNetwork=yes >>/run/systemd/system/headroom-test-idle.service
 systemctl daemon-reload
 systemctl start headroom-test-busy headroom-test-idle || exit 1
 
-for test in it_starts_and_says_that_it_is_ready its_privileges_do_for_ebpf_and_real_time limits_move_both_ways \
+for test in it_starts_and_says_that_it_is_ready its_privileges_do_for_ebpf_and_real_time \
+    its_privileges_do_for_limits_of_the_network limits_move_both_ways \
     a_reload_counts_and_a_bad_one_changes_nothing what_daemon_reload_reverts_is_put_back \
     what_systemd_writes_is_put_back what_systemd_writes_is_adopted_when_asked_to what_hangs_is_killed_and_started_again \
     what_is_killed_leaves_no_container_throttled what_is_stopped_leaves_no_container_throttled on_death_hold_leaves_limits \

@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 
 use crate::process;
 
-/// What the guest needs before its root is mounted, a disk with ext4, and cables between networks. What a kernel does not have as a module is built in.
-const WANTED: [&str; 10] = [
+/// What the guest needs before its root is mounted, a disk with ext4, and cables between networks, with limits on them. What a kernel does
+/// not have as a module is built in.
+const WANTED: [&str; 18] = [
     "virtio_pci",
     "virtio_rng",
     "9pnet_virtio",
@@ -21,6 +22,14 @@ const WANTED: [&str; 10] = [
     "virtio_blk",
     "ext4",
     "veth",
+    "ifb",
+    "sch_tbf",
+    "sch_htb",
+    "sch_ingress",
+    "cls_u32",
+    "cls_matchall",
+    "act_police",
+    "act_mirred",
 ];
 
 /// A module: its file's name without suffixes, and its content.

@@ -67,6 +67,7 @@ pub(super) const FEATURES: &[Feature] = &[
         "network bytes, counted at sockets or read from interfaces",
         &[("sampler", "net::"), ("cgroup", "counting::the_network"), ("daemon", "net::")],
     ),
+    row("network limits that others set are shown", &[("daemon", "uplinks::")]),
     row("every other test of the cgroup writer", &[("cgroup", "")]),
     row("CPU time by eBPF, within 1 % of the kernel's", &[("sampler", "accuracy::")]),
     row("thresholds in the kernel ring in time", &[("sampler", "events::")]),
