@@ -6,6 +6,7 @@
 
 mod record;
 mod shelf;
+mod short;
 #[cfg(test)]
 mod tests;
 
@@ -138,7 +139,7 @@ impl Memory {
         let known = shelf.record(&id).cloned();
         shelf.deletions += u64::from(new.is_none());
         match (known, new) {
-            (Some(known), None) if known.text().is_none() => {
+            (Some(known), None) if known.is_deleted() => {
                 shelf.remove(&id);
                 Taken::Same
             }
@@ -190,5 +191,5 @@ impl New {
 
 /// The document of a record; none where it was deleted.
 pub(super) fn parse(record: &Record) -> Option<Body> {
-    serde_json::from_str(record.text()?).ok()
+    serde_json::from_str(&record.text()?).ok()
 }
