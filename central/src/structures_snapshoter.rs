@@ -2,6 +2,7 @@
 //! written.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,11 @@ use crate::store::{Body, Database};
 /// Under it limits are written.
 const LEASE: &str = "structures_snapshoter";
 
-/// What a structure's document was last given, so that an idle fleet is not even looked at.
-type Written = HashMap<Arc<str>, Box<[(Resource, f64)]>>;
+/// How many documents are changed before it is looked further.
+const TOGETHER: usize = 2000;
+
+/// A hash of what a structure's document was last given, so that an idle fleet is not even looked at.
+type Written = HashMap<Arc<str>, u64>;
 
 /// For ever.
 pub async fn run(central: Central) {
@@ -43,29 +47,31 @@ pub async fn run(central: Central) {
     }
 }
 
+/// Gives the documents what has changed. Some at a time: a busy fleet changes more than is written meanwhile, and what waits for long is old.
 async fn snapshot(central: &Central, resources: Vec<Resource>, applications: bool, fence: Fence, written: &mut Written) {
-    let mut edits: Vec<Edit> = Vec::new();
-    let mut names: Vec<Arc<str>> = Vec::new();
+    let mut news = News::default();
     let mut living = 0;
-    for host in central.fleet.hosts().into_iter().filter(|host| host.quiet_since.is_none()) {
+    let names: Vec<Arc<str>> = central.fleet.hosts().into_iter().map(|host| host.name).collect();
+    for name in names {
+        let Some(host) = central.fleet.host(&name).filter(|host| host.quiet_since.is_none()) else { continue };
         for name in &host.containers {
             let Some(live) = central.fleet.live(name).filter(|live| live.host == host.name) else { continue };
             living += 1;
             let limits = limits(&live, &resources);
-            if written.get(name) != Some(&limits) {
-                edits.push((Database::Structures, name.to_string(), container(&live, limits.clone())));
-                written.insert(Arc::clone(name), limits);
-                names.push(Arc::clone(name));
+            let is = hash(&limits);
+            if written.insert(Arc::clone(name), is) != Some(is) {
+                news.add(name, container(&live, limits));
             }
+        }
+        let free = hash(&free(&host));
+        if written.insert(Arc::clone(&host.name), free) != Some(free) {
+            news.add(&host.name.clone(), capacity(host));
+        }
+        if news.edits.len() >= TOGETHER && !news.write(central, fence, written).await {
+            return;
         }
         // A large fleet takes a while, and requests come in between.
         tokio::task::yield_now().await;
-        let free = free(&host);
-        if written.get(&host.name) != Some(&free) {
-            written.insert(Arc::clone(&host.name), free);
-            names.push(Arc::clone(&host.name));
-            edits.push((Database::Structures, host.name.to_string(), capacity(host)));
-        }
     }
     if applications {
         for (database, name, totals) in
@@ -73,38 +79,64 @@ async fn snapshot(central: &Central, resources: Vec<Resource>, applications: boo
         {
             let resources = resources.clone();
             let refresh = move |body: &mut Body| fenced(body, LEASE, fence, |body| totals.refresh_current(body, &resources));
-            edits.push((database, name.to_string(), Box::new(refresh)));
+            news.edits.push((database, name.to_string(), Box::new(refresh)));
         }
     }
-    // Many bulks take a while: what comes to be written when another central does this changes nothing.
-    let while_held = |(database, name, edit): Edit| -> Edit {
-        let leases = Arc::clone(&central.leases);
-        let edit = move |body: &mut Body| {
-            if leases.still_held(LEASE, fence) {
-                edit(body);
-            }
-        };
-        (database, name, Box::new(edit))
-    };
-    let edits: Vec<Edit> = edits.into_iter().map(while_held).collect();
-    if edits.is_empty() {
-        return;
-    }
-    if let Err(e) = central.documents.edit_many(edits).await {
-        tracing::warn!("limits are not written into the structures' documents: {e}");
-        for name in names {
-            written.remove(&name);
-        }
-    }
+    news.write(central, fence, written).await;
     // Those that have gone.
     if written.len() > 2 * living + 1000 {
         written.clear();
     }
 }
 
+/// What documents are to be given.
+#[derive(Default)]
+struct News {
+    edits: Vec<Edit>,
+    /// Those of which `written` knows.
+    names: Vec<Arc<str>>,
+}
+
+impl News {
+    fn add(&mut self, name: &Arc<str>, edit: Box<dyn Fn(&mut Body) + Send + Sync>) {
+        self.edits.push((Database::Structures, name.to_string(), edit));
+        self.names.push(Arc::clone(name));
+    }
+
+    /// Writes them; then there are none. False where that failed: what was not written is news again.
+    async fn write(&mut self, central: &Central, fence: Fence, written: &mut Written) -> bool {
+        let Self { edits, names } = std::mem::take(self);
+        // Many bulks take a while: what comes to be written when another central does this changes nothing.
+        let while_held = |(database, name, edit): Edit| -> Edit {
+            let leases = Arc::clone(&central.leases);
+            let edit = move |body: &mut Body| {
+                if leases.still_held(LEASE, fence) {
+                    edit(body);
+                }
+            };
+            (database, name, Box::new(edit))
+        };
+        let edits: Vec<Edit> = edits.into_iter().map(while_held).collect();
+        let Err(e) = central.documents.edit_many(edits).await else { return true };
+        tracing::warn!("limits are not written into the structures' documents: {e}");
+        for name in names {
+            written.remove(&name);
+        }
+        false
+    }
+}
+
 fn limits(live: &Live, resources: &[Resource]) -> Box<[(Resource, f64)]> {
     let present = live.resources.present().filter(|(resource, _)| resources.contains(resource));
     present.filter_map(|(resource, report)| Some((resource, number::rounded(report.current.amount()?, 2)))).collect()
+}
+
+fn hash(amounts: &[(Resource, f64)]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (resource, amount) in amounts {
+        (resource, amount.to_bits()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// What agents own of a container's document: `current`, and where it really is.
