@@ -47,7 +47,7 @@ pub async fn run(central: Central) {
     }
 }
 
-/// Gives the documents what has changed. Some at a time: a busy fleet changes more than is written meanwhile, and what waits for long is old.
+/// Gives the documents what has changed. Some at a time: a busy fleet changes more than is written meanwhile, and what waits is old.
 async fn snapshot(central: &Central, resources: Vec<Resource>, applications: bool, fence: Fence, written: &mut Written) {
     let mut news = News::default();
     let mut living = 0;

@@ -168,7 +168,7 @@ pub(super) struct Asked {
     wait: f64,
 }
 
-/// Answers as soon as there is something newer than the revision that the agent has. Most wait, most of the time, without anything that is here.
+/// Answers as soon as there is something newer than the revision that the agent has: most wait for that, at the connection.
 pub(super) async fn give(
     State(central): State<Central>,
     Extension(caller): Extension<Caller>,

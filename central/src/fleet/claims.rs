@@ -22,8 +22,8 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Takes in what a host has now, and what of it is `gone` that it had before. A name goes to another host when its owner no longer reports it,
-    /// or `is_quiet`: the container has moved. Returns what is this host's from now on and was not before.
+    /// Takes in what a host has now, and what is `gone` that it had before. A name goes to another host when its owner no longer
+    /// reports it, or `is_quiet`: the container has moved. Returns what is this host's from now on and was not before.
     pub(super) fn update<'a>(
         &mut self,
         host: &Arc<str>,

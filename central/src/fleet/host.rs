@@ -100,8 +100,8 @@ impl Host {
             && report.sequence == sequence.saturating_add(1)
     }
 
-    /// Takes it in. The containers that it does not have any more; `None` when it tells of a time before what is known already: then only its counters
-    /// and decisions are news.
+    /// Takes it in. The containers that it does not have any more; `None` when it tells of a time before what is known already: then only
+    /// its counters and decisions are news.
     pub(super) fn hear(&mut self, report: &Report, skew: f64, now: Instant, wall: f64) -> Option<Vec<Arc<str>>> {
         let is_other = *self.instance != *report.instance;
         self.heard = Some(now);

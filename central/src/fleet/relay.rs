@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fleet;
 
-/// Hosts that are told of at once: where there are as many, there may be more. Few, since all that is told at once is in memory, several times.
+/// Hosts that are told of at once: where there are as many, there may be more. Few: what is told at once is in memory several times.
 pub(crate) const MANY: usize = 50;
 
 /// What a central tells another one.

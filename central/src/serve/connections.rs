@@ -173,7 +173,7 @@ enum Left {
     Ended,
 }
 
-/// Answers requests that follow on each other, each header within `patience`. `until`: how long the first one waits, where it has waited before.
+/// Answers requests that follow on each other, each header within `patience`. `until`: how long the first one waits, if it has waited.
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     app: &TowerToHyperService<Router>,

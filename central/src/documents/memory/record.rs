@@ -1,5 +1,5 @@
-//! One document in one piece: its id, its version and its text ([`super::short`]), one after the other. A fleet has tens of thousands, and an
-//! allocation for each of the three, with its place in a map, would be more than the documents themselves.
+//! One document in one piece: its id, its version and its text ([`super::short`]), one after the other. A fleet has tens of thousands,
+//! and an allocation for each of the three, with its place in a map, would be more than the documents themselves.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;

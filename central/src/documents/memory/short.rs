@@ -1,5 +1,5 @@
-//! Texts of documents in less room. A fleet has two documents a container, which differ in names and a few numbers: what stands in most of them is
-//! one character each. JSON has control characters only as escapes, so these are free to stand for it.
+//! Texts of documents in less room. A fleet has two documents a container, which differ in names and a few numbers: what stands in most of
+//! them is one character each. JSON has control characters only as escapes, so these are free to stand for it.
 
 /// What stands in most texts, each by the character of its number. Of those that begin alike the longer one is first.
 const COMMON: [&str; 27] = [

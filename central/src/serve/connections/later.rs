@@ -1,7 +1,8 @@
 //! Answers that are to come later: when there is news, or when their time has come.
 //!
-//! A handler does not wait for that. It answers as things are, and says what the connection is to wait for ([`Later`]). That answer is not given: HTTP's
-//! buffers go, and the request is asked again, as it came, when there is news. Each agent's connection for orders is one that waits, nearly always.
+//! A handler does not wait for that. It answers as things are, and says what the connection is to wait for ([`Later`]). That answer is not
+//! given: HTTP's buffers go, and the request is asked again, as it came, when there is news. Each agent has a connection for orders, which
+//! waits nearly always.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
