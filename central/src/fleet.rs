@@ -3,6 +3,7 @@
 
 mod claims;
 mod host;
+mod numbers;
 mod relay;
 mod requests;
 mod sets;
@@ -49,6 +50,16 @@ struct Inner {
     claims: Claims,
     /// Reports that were taken in here so far.
     heard: u64,
+}
+
+impl Inner {
+    /// Has a host's containers be known by their names, and others by those that are gone there. Returns those that are its from now on.
+    fn claim(&mut self, host: &str, gone: &[Arc<str>], now: Instant, quiet_after: Duration) -> Vec<Arc<str>> {
+        let Self { hosts, claims, .. } = self;
+        let Some((name, host)) = hosts.get_key_value(host) else { return Vec::new() };
+        let quiet = |host: &str| hosts.get(host).is_none_or(|host| host.is_quiet(now, quiet_after));
+        claims.update(name, gone, host.names(), quiet)
+    }
 }
 
 /// One host, as it was last heard of.
@@ -133,19 +144,13 @@ impl Fleet {
         }
         let is_first = !host.was_heard();
         let skew = sent_at - wall;
-        let is_newest = host.hear(report, skew, now, wall);
+        let gone = host.hear(report, skew, now, wall);
         inner.heard += 1;
         (host.via, host.relay) = (None, inner.heard);
         if is_first {
             host.touch();
         }
-        if !is_newest {
-            return Ok(Heard::News { is_first, appeared: Vec::new() });
-        }
-        let name: Arc<str> = report.host.as_str().into();
-        let names = inner.hosts.get(&name).map(|host| host.containers.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-        let quiet = |host: &str| inner.hosts.get(host).is_none_or(|host| host.is_quiet(now, self.quiet_after));
-        let appeared = inner.claims.update(&name, &names, quiet);
+        let appeared = gone.map(|gone| inner.claim(&report.host, &gone, now, self.quiet_after)).unwrap_or_default();
         Ok(Heard::News { is_first, appeared })
     }
 
@@ -187,7 +192,7 @@ impl Fleet {
     pub fn heard(&self) -> Vec<(Arc<str>, f64, usize)> {
         let (now, inner) = (Instant::now(), self.inner.read());
         let hosts = inner.hosts.iter().filter(|(_, host)| !host.is_quiet(now, self.quiet_after));
-        hosts.map(|(name, host)| (Arc::clone(name), host.heard_at, host.containers.len())).collect()
+        hosts.map(|(name, host)| (Arc::clone(name), host.heard_at, host.names().count())).collect()
     }
 
     fn view(&self, name: &Arc<str>, host: &Host) -> HostView {
@@ -200,7 +205,7 @@ impl Fleet {
             instance: Arc::clone(&host.instance),
             via: host.via.clone(),
             status: Arc::clone(&host.status),
-            containers: host.containers.keys().cloned().collect(),
+            containers: host.names().cloned().collect(),
         }
     }
 
@@ -212,7 +217,7 @@ impl Fleet {
 
     /// Whether a host reports this container.
     pub fn carries(&self, host: &str, container: &str) -> bool {
-        self.inner.read().hosts.get(host).is_some_and(|host| host.containers.contains_key(container))
+        self.inner.read().hosts.get(host).is_some_and(|host| host.carries(container))
     }
 
     /// A container, from the host that its name belongs to.

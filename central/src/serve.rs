@@ -23,6 +23,8 @@ use crate::answer::Answer;
 use crate::central::Central;
 use crate::{accounting, agents, audit, openapi, orchestrator, peers, series};
 
+pub(crate) use connections::{Later, Until};
+
 /// A longer body is refused with 413; reports may be longer.
 const LONGEST_BODY: usize = 1024 * 1024;
 

@@ -142,7 +142,7 @@ impl Snapshots {
             while central.leases.still_held(LEASE, fence) {
                 let of = self.behind.next()?;
                 if let Some((numbers, change)) = change(central, &of, &settings.resources, fence) {
-                    self.behind.give(of.clone(), numbers);
+                    self.behind.give(of.clone(), &numbers);
                     let name = of.name().to_owned();
                     taken.push(of);
                     return Some((Database::Structures, name, change));

@@ -1,7 +1,5 @@
 //! A [`Host`] as bytes: it is written with each report, so it is short. Numbers are little-endian, texts are the accounts'.
 
-use std::collections::BTreeMap;
-
 use headroom_model::accounting::Areas;
 use headroom_model::resource::Resource;
 
@@ -47,11 +45,11 @@ pub(super) fn decode(bytes: &[u8], mut holder: impl FnMut(u32) -> Option<Holder>
         return None;
     }
     let (open_from, until) = (i64::from_le_bytes(bytes.take()?), bytes.number()?);
-    let mut open = BTreeMap::new();
+    let mut open = Vec::new();
     for _ in 0..bytes.count()? {
         let account = bytes.count()?;
         let (resource, areas) = bytes.amounts()?;
-        open.insert((account, resource), areas);
+        open.push(((account, resource), areas));
     }
     let mut processes = Vec::new();
     for _ in 0..bytes.count()? {

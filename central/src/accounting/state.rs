@@ -95,8 +95,8 @@ pub(super) struct Host {
     pub(super) open_from: i64,
     /// Until when amounts are in `open`.
     pub(super) until: f64,
-    /// What belongs to that time, by account.
-    pub(super) open: BTreeMap<(u32, Resource), Areas>,
+    /// What belongs to that time, sorted by account. A map would take twice the room, in each host.
+    pub(super) open: Vec<((u32, Resource), Areas)>,
     /// In the order in which they were first heard of.
     pub(super) processes: Vec<Process>,
 }
@@ -222,7 +222,11 @@ impl Host {
         }
         for part in spread(grown, from, to) {
             if part.length == FINE && part.start == self.open_from {
-                add(self.open.entry((account, resource)).or_default(), part.areas);
+                let key = (account, resource);
+                match self.open.binary_search_by_key(&key, |(of, _)| *of) {
+                    Ok(at) => add(&mut self.open[at].1, part.areas),
+                    Err(at) => self.open.insert(at, (key, part.areas)),
+                }
             } else {
                 filed.push(Filed { account, resource, part });
             }

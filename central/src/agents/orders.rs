@@ -28,6 +28,7 @@ use crate::access::Caller;
 use crate::answer::{Answer, json};
 use crate::central::{Central, wall};
 use crate::documents::{Changed, Documents};
+use crate::serve::{Later, Until};
 use crate::store::{Body, Database};
 
 /// The longest that a question waits for news.
@@ -167,10 +168,11 @@ pub(super) struct Asked {
     wait: f64,
 }
 
-/// Answers as soon as there is something newer than the revision that the agent has.
+/// Answers as soon as there is something newer than the revision that the agent has: most wait for that, at the connection.
 pub(super) async fn give(
     State(central): State<Central>,
     Extension(caller): Extension<Caller>,
+    until: Option<Extension<Until>>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Answer> {
     if !caller.is_agent_of(&asked.host) {
@@ -178,22 +180,22 @@ pub(super) async fn give(
         return Err(Answer::new(StatusCode::FORBIDDEN, message));
     }
     central.fleet.may_speak_for(&asked.host, &asked.instance)?;
-    let mut touched = central.fleet.touched(&asked.host);
-    let wait = Duration::try_from_secs_f64(asked.wait.min(LONGEST_WAIT)).unwrap_or_default();
-    let until = Instant::now() + wait;
-    loop {
-        touched.borrow_and_update();
-        central.may_take()?;
-        if let Some(answer) = newer(&central, &asked) {
-            return Ok(answer);
-        }
-        if !matches!(tokio::time::timeout_at(until, touched.changed()).await, Ok(Ok(()))) {
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        }
+    // Before it is looked: what changes from now on is news.
+    let news = central.fleet.touched(&asked.host);
+    central.may_take()?;
+    if let Some(answer) = newer(&central, &asked) {
+        return Ok(answer);
     }
+    let wait = Duration::try_from_secs_f64(asked.wait.min(LONGEST_WAIT)).unwrap_or_default();
+    let until = until.map_or_else(|| Instant::now() + wait, |Extension(Until(until))| until);
+    let mut nothing = StatusCode::NO_CONTENT.into_response();
+    if Instant::now() < until {
+        nothing.extensions_mut().insert(Later { news, until });
+    }
+    Ok(nothing)
 }
 
-/// Orders that the agent does not have yet. Apart, so that they are not kept while a host waits: most hosts do, most of the time.
+/// Orders that the agent does not have yet.
 fn newer(central: &Central, asked: &Asked) -> Option<Response> {
     // A central that does not know yet what the host carries has no better orders for it than those that it has.
     if !asked.after.is_empty() && central.fleet.host(&asked.host).is_none() {

@@ -7,6 +7,7 @@
 
 mod record;
 mod shelf;
+mod short;
 #[cfg(test)]
 mod tests;
 
@@ -190,5 +191,5 @@ impl New {
 
 /// The document of a record; none where it was deleted.
 pub(super) fn parse(record: &Record) -> Option<Body> {
-    serde_json::from_str(record.text()?).ok()
+    serde_json::from_str(&record.text()?).ok()
 }

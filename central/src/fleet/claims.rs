@@ -1,6 +1,6 @@
 //! Which host a container's name belongs to: documents are found by name, so in a fleet a name can belong to one container only.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A name that containers of several hosts have.
@@ -18,18 +18,20 @@ pub struct Conflict {
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     owners: HashMap<Arc<str>, Arc<str>>,
-    /// What each host had when it last reported.
-    had: HashMap<Arc<str>, HashSet<Arc<str>>>,
     waiting: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 
 impl Claims {
-    /// Takes in what a host has now. A name goes to another host when its owner no longer reports it, or `is_quiet`: the container has
-    /// moved. Returns what is this host's from now on and was not before.
-    pub(super) fn update(&mut self, host: &Arc<str>, names: &[Arc<str>], is_quiet: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
-        let now: HashSet<Arc<str>> = names.iter().cloned().collect();
-        let before = self.had.insert(Arc::clone(host), now.clone()).unwrap_or_default();
-        for gone in before.difference(&now) {
+    /// Takes in what a host has now, and what is `gone` that it had before. A name goes to another host when its owner no longer
+    /// reports it, or `is_quiet`: the container has moved. Returns what is this host's from now on and was not before.
+    pub(super) fn update<'a>(
+        &mut self,
+        host: &Arc<str>,
+        gone: &[Arc<str>],
+        names: impl Iterator<Item = &'a Arc<str>>,
+        is_quiet: impl Fn(&str) -> bool,
+    ) -> Vec<Arc<str>> {
+        for gone in gone {
             self.give_up(host, gone);
         }
         let mut appeared = Vec::new();

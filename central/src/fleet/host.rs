@@ -1,15 +1,15 @@
 //! One host of the fleet.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headroom_model::documents::by_resource::ByResource;
-use headroom_model::resource::{PerResource, Resource};
-use headroom_model::wire::{ContainerReport, GuardState, HostReport, Report, RequestDone, ResourceReport};
+use headroom_model::resource::PerResource;
+use headroom_model::wire::{ContainerReport, GuardState, HostReport, Report, RequestDone};
 use tokio::sync::watch;
 
 use super::Live;
+use super::numbers::Numbers;
 
 /// What is known of a host. One that only asked for orders was not heard yet.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ pub(super) struct Host {
     newest: f64,
     pub(super) version: Arc<str>,
     pub(super) status: Arc<HostReport>,
-    pub(super) containers: BTreeMap<Arc<str>, Container>,
+    /// Sorted by name.
+    containers: Box<[(Arc<str>, Container)]>,
     /// What it last said of requests.
     requests: Vec<RequestDone>,
     touched: watch::Sender<u64>,
@@ -36,7 +37,7 @@ pub(super) struct Host {
 
 /// A container with nothing that its host's other containers say too.
 #[derive(Debug)]
-pub(super) struct Container {
+struct Container {
     engine: Arc<str>,
     incarnation: Arc<str>,
     application: Option<Arc<str>>,
@@ -44,7 +45,7 @@ pub(super) struct Container {
     notes: Box<[String]>,
     throttled: Option<(u64, f64)>,
     cpu_total: Option<f64>,
-    resources: Box<[(Resource, ResourceReport)]>,
+    resources: Box<[Numbers]>,
 }
 
 impl Default for Host {
@@ -58,7 +59,7 @@ impl Default for Host {
             newest: f64::NEG_INFINITY,
             version: "".into(),
             status: Arc::default(),
-            containers: BTreeMap::new(),
+            containers: Box::default(),
             requests: Vec::new(),
             touched: watch::Sender::new(0),
             via: None,
@@ -99,8 +100,9 @@ impl Host {
             && report.sequence == sequence.saturating_add(1)
     }
 
-    /// Takes it in. False when it tells of a time before what is known already: then only its counters and decisions are news.
-    pub(super) fn hear(&mut self, report: &Report, skew: f64, now: Instant, wall: f64) -> bool {
+    /// Takes it in. The containers that it does not have any more; `None` when it tells of a time before what is known already: then only
+    /// its counters and decisions are news.
+    pub(super) fn hear(&mut self, report: &Report, skew: f64, now: Instant, wall: f64) -> Option<Vec<Arc<str>>> {
         let is_other = *self.instance != *report.instance;
         self.heard = Some(now);
         self.heard_at = wall;
@@ -110,22 +112,36 @@ impl Host {
         keep(&mut self.instance, &report.instance);
         keep(&mut self.version, &report.version);
         if report.at < self.newest && !is_other {
-            return false;
+            return None;
         }
         self.newest = report.at;
         if *self.status != report.status {
             self.status = Arc::new(report.status.clone());
         }
-        let mut before = std::mem::take(&mut self.containers);
+        let before = std::mem::take(&mut self.containers);
         let mut engine = Arc::default();
         let kept = |container: &ContainerReport| {
-            let (name, kept) = before.remove_entry(container.name.as_str()).unzip();
+            let known = find(&before, &container.name);
+            let name = known.map_or_else(|| container.name.as_str().into(), |(name, _)| Arc::clone(name));
             keep(&mut engine, &container.engine);
-            (name.unwrap_or_else(|| container.name.as_str().into()), Container::of(container, &engine, kept))
+            (name, Container::of(container, &engine, known.map(|(_, known)| known)))
         };
-        // All at once: a map that grows one by one is half empty.
-        self.containers = report.containers.iter().map(kept).collect();
-        true
+        let mut containers: Vec<(Arc<str>, Container)> = report.containers.iter().map(kept).collect();
+        containers.sort_by(|(a, _), (b, _)| a.cmp(b));
+        containers.dedup_by(|(a, _), (b, _)| a == b);
+        self.containers = containers.into();
+        let gone = before.iter().filter(|(name, _)| !self.carries(name));
+        Some(gone.map(|(name, _)| Arc::clone(name)).collect())
+    }
+
+    /// Its containers, sorted by name.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.containers.iter().map(|(name, _)| name)
+    }
+
+    /// Whether it has this container.
+    pub(super) fn carries(&self, container: &str) -> bool {
+        find(&self.containers, container).is_some()
     }
 
     /// When it was last heard of.
@@ -152,10 +168,10 @@ impl Host {
     }
 
     pub(super) fn live(&self, own: &Arc<str>, container: &str, quiet_since: Option<f64>) -> Option<Live> {
-        let container = self.containers.get(container)?;
+        let (_, container) = find(&self.containers, container)?;
         let mut resources = PerResource::from_fn(|_| None);
-        for (resource, report) in &container.resources {
-            resources[*resource] = Some(report.clone());
+        for numbers in &container.resources {
+            resources[numbers.resource] = Some(numbers.report());
         }
         Some(Live {
             host: Arc::clone(own),
@@ -181,8 +197,8 @@ impl Host {
 
 impl Container {
     /// Texts that stay the same are kept, not made again, and those that a host's containers share are one: a fleet has many.
-    fn of(report: &ContainerReport, engine: &Arc<str>, before: Option<Self>) -> Self {
-        let mut incarnation = before.map_or_else(Arc::default, |before| before.incarnation);
+    fn of(report: &ContainerReport, engine: &Arc<str>, before: Option<&Self>) -> Self {
+        let mut incarnation = before.map_or_else(Arc::default, |before| Arc::clone(&before.incarnation));
         keep(&mut incarnation, &report.incarnation);
         Self {
             engine: Arc::clone(engine),
@@ -192,7 +208,7 @@ impl Container {
             notes: report.notes.clone().into(),
             throttled: report.throttled,
             cpu_total: report.cpu_total,
-            resources: report.resources.known.present().map(|(resource, report)| (resource, report.clone())).collect(),
+            resources: report.resources.known.present().map(|(resource, report)| Numbers::of(resource, report)).collect(),
         }
     }
 }
@@ -200,8 +216,8 @@ impl Container {
 impl Container {
     fn report(&self, name: &str) -> ContainerReport {
         let mut resources = ByResource::default();
-        for (resource, report) in &self.resources {
-            resources.known[*resource] = Some(report.clone());
+        for numbers in &self.resources {
+            resources.known[numbers.resource] = Some(numbers.report());
         }
         ContainerReport {
             name: name.to_owned(),
@@ -217,6 +233,12 @@ impl Container {
             resources,
         }
     }
+}
+
+/// Among those that are sorted by name.
+fn find<'a>(containers: &'a [(Arc<str>, Container)], name: &str) -> Option<&'a (Arc<str>, Container)> {
+    let at = containers.binary_search_by(|(of, _)| (**of).cmp(name)).ok()?;
+    containers.get(at)
 }
 
 fn keep(text: &mut Arc<str>, new: &str) {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Fleet;
 
-/// Hosts that are told of at once: where there are as many, there may be more.
-pub(crate) const MANY: usize = 200;
+/// Hosts that are told of at once: where there are as many, there may be more. Few: what is told at once is in memory several times.
+pub(crate) const MANY: usize = 50;
 
 /// What a central tells another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,13 +82,11 @@ impl Fleet {
         if !host.was_heard() {
             host.touch();
         }
-        let is_newest = host.hear(report, *skew, heard, wall - heard_ago);
+        let gone = host.hear(report, *skew, heard, wall - heard_ago);
         host.via = Some(Arc::clone(central));
-        if is_newest {
-            let names: Vec<Arc<str>> = host.containers.keys().cloned().collect();
-            let quiet = |host: &str| inner.hosts.get(host).is_none_or(|host| host.is_quiet(now, self.quiet_after));
+        if let Some(gone) = gone {
             // Their documents are the other central's to make.
-            inner.claims.update(&name, &names, quiet);
+            inner.claim(&name, &gone, now, self.quiet_after);
         }
         true
     }

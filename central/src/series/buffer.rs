@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cells::Cells;
 use super::packing::Packer;
-use super::{Owner, Sample};
+use super::{Metric, Owner, Sample};
 
 /// In how many turns all owners are written down.
 pub(super) const TURNS: u8 = 60;
@@ -34,17 +34,31 @@ struct Slot {
     id: Option<u32>,
     turn: u8,
     idle: u8,
-    packer: Packer,
+    /// A chunk that grows.
+    open: Vec<u8>,
     /// What is to be written, is being written, or could not be; oldest first.
     sealed: Vec<Chunk>,
 }
 
 impl Slot {
-    fn seal(&mut self) {
-        if !self.packer.is_empty() {
-            let (first, rows) = (self.packer.first(), self.packer.rows());
-            self.sealed.push(Chunk { first, rows, bytes: self.packer.take().into() });
+    fn append(&mut self, at: i64, values: &[(Metric, f64)]) {
+        let mut packer = self.packer();
+        if (at - packer.first()).abs() >= LONGEST {
+            self.sealed.extend(Chunk::of(&mut packer));
         }
+        packer.push(at, &Cells::of(values));
+        self.open = packer.into_bytes();
+    }
+
+    fn seal(&mut self) {
+        let mut packer = self.packer();
+        self.sealed.extend(Chunk::of(&mut packer));
+        self.open = packer.into_bytes();
+    }
+
+    /// Of the chunk that grows. It can be read: it was packed here.
+    fn packer(&mut self) -> Packer {
+        Packer::resume(std::mem::take(&mut self.open)).unwrap_or_default()
     }
 }
 
@@ -56,6 +70,14 @@ pub(super) struct Chunk {
     rows: u32,
     /// See [`super::packing`].
     pub(super) bytes: Arc<[u8]>,
+}
+
+impl Chunk {
+    /// What is packed, if anything is.
+    fn of(packer: &mut Packer) -> Option<Self> {
+        let (first, rows) = (packer.first(), packer.rows());
+        (rows > 0).then(|| Self { first, rows, bytes: packer.take().into() })
+    }
 }
 
 /// A chunk to be written.
@@ -73,14 +95,11 @@ impl Buffer {
         for sample in samples {
             let slot = self.slots.entry(sample.owner.clone()).or_insert_with(|| {
                 self.next_turn = (self.next_turn + 1) % TURNS;
-                Box::new(Slot { id: None, turn: self.next_turn, idle: 0, packer: Packer::default(), sealed: Vec::new() })
+                Box::new(Slot { id: None, turn: self.next_turn, idle: 0, open: Vec::new(), sealed: Vec::new() })
             });
             slot.idle = 0;
-            if (at - slot.packer.first()).abs() >= LONGEST {
-                slot.seal();
-                has_room &= slot.sealed.len() < FULL;
-            }
-            slot.packer.push(at, &Cells::of(&sample.values));
+            slot.append(at, &sample.values);
+            has_room &= slot.sealed.len() < FULL;
         }
         has_room
     }
@@ -92,7 +111,7 @@ impl Buffer {
             if turn.is_some_and(|turn| turn != slot.turn) {
                 return true;
             }
-            if slot.packer.is_empty() {
+            if slot.open.is_empty() {
                 slot.idle = slot.idle.saturating_add(u8::from(turn.is_some()));
             }
             slot.seal();
@@ -128,7 +147,7 @@ impl Buffer {
     pub(super) fn chunks(&self, owner: &Owner) -> Vec<Arc<[u8]>> {
         let Some(slot) = self.slots.get(owner) else { return Vec::new() };
         let sealed = slot.sealed.iter().map(|chunk| Arc::clone(&chunk.bytes));
-        sealed.chain((!slot.packer.is_empty()).then(|| slot.packer.bytes().into())).collect()
+        sealed.chain((!slot.open.is_empty()).then(|| slot.open.as_slice().into())).collect()
     }
 
     /// How many rows could not be written and were given up since this was last asked.

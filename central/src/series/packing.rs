@@ -21,15 +21,23 @@ pub(super) struct Packer {
     first: i64,
     at: i64,
     step: i64,
-    present: u64,
-    /// Which had a value once; `last` has those values, by ascending place.
-    known: u64,
-    last: Vec<i64>,
+    /// The last row.
+    cells: Cells,
 }
 
 impl Packer {
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows == 0
+    /// Goes on with a chunk. All that has to be known of its rows is read from them, so that chunks that grow are nothing but their bytes.
+    pub(super) fn resume(bytes: Vec<u8>) -> Result<Self, Damaged> {
+        let mut chunk = Unpacker::new(&bytes);
+        let (mut rows, mut first) = (0, 0);
+        while let Some((at, _)) = chunk.advance()? {
+            if rows == 0 {
+                first = at;
+            }
+            rows += 1;
+        }
+        let Unpacker { at, step, cells, .. } = chunk;
+        Ok(Self { bytes, rows, first, at, step, cells })
     }
 
     pub(super) fn rows(&self) -> u32 {
@@ -42,15 +50,15 @@ impl Packer {
     }
 
     /// What is packed so far; it can be unpacked as it is.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// What was packed; the next row begins a new chunk.
     pub(super) fn take(&mut self) -> Vec<u8> {
         // The next chunk is about as long: growing by doubling would leave a third of all buffers empty.
-        let (length, known) = (self.bytes.len(), self.last.len());
-        let next = Self { bytes: Vec::with_capacity(length + length / 8), last: Vec::with_capacity(known), ..Self::default() };
+        let length = self.bytes.len();
+        let next = Self { bytes: Vec::with_capacity(length + length / 8), ..Self::default() };
         std::mem::replace(self, next).bytes
     }
 
@@ -66,41 +74,23 @@ impl Packer {
         }
         self.at = at;
         self.rows += 1;
-        let changed = places(cells.present | self.present)
-            .filter(|&place| {
-                let (is, was) = (cells.get(place), self.present & (1 << place) != 0);
-                is.is_some() != was || is.is_some_and(|value| value != self.last_of(place))
-            })
+
+        let changed = places(cells.present | self.cells.present)
+            .filter(|&place| cells.get(place) != self.cells.get(place))
             .fold(0_u64, |set, place| set | (1 << place));
         put(&mut self.bytes, changed);
         for place in places(changed) {
             match cells.get(place) {
-                None => put(&mut self.bytes, 0),
+                None => {
+                    put(&mut self.bytes, 0);
+                    self.cells.present &= !(1 << place);
+                }
                 Some(value) => {
-                    let grown = value.wrapping_sub(self.last_of(place));
+                    let grown = value.wrapping_sub(self.cells.values[place]);
                     put(&mut self.bytes, zigzag(grown).wrapping_add(1));
-                    self.remember(place, value);
+                    self.cells.set(place, value);
                 }
             }
-        }
-        self.present = cells.present;
-    }
-
-    fn rank(&self, place: usize) -> usize {
-        (self.known & ((1 << place) - 1)).count_ones() as usize
-    }
-
-    fn last_of(&self, place: usize) -> i64 {
-        if self.known & (1 << place) == 0 { 0 } else { self.last.get(self.rank(place)).copied().unwrap_or_default() }
-    }
-
-    fn remember(&mut self, place: usize, value: i64) {
-        let rank = self.rank(place);
-        if self.known & (1 << place) == 0 {
-            self.known |= 1 << place;
-            self.last.insert(rank, value);
-        } else if let Some(last) = self.last.get_mut(rank) {
-            *last = value;
         }
     }
 }

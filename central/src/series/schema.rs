@@ -19,7 +19,7 @@ const SCHEMA: Schema = Schema {
         PRAGMA page_size = 8192;
         PRAGMA auto_vacuum = INCREMENTAL;
         PRAGMA synchronous = NORMAL;
-        PRAGMA cache_size = -2048;
+        PRAGMA cache_size = -1024;
         PRAGMA journal_size_limit = 33554432;
     ",
 };

@@ -1,7 +1,9 @@
 //! Connections: taken, spoken HTTP/1.1 over, with or without TLS, and ended.
 //!
 //! Each agent keeps two of them, and over most nothing goes most of the time. So what HTTP needs, two buffers of 8 KiB above all, is there from
-//! a request's first byte until shortly after its answer, and not in between.
+//! a request's first byte until shortly after its answer, and not in between; nor while an answer is to come later ([`later`]).
+
+mod later;
 
 use std::io::Cursor;
 use std::pin::pin;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
@@ -18,17 +21,19 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::answer::Answer;
+use later::{Answers, Waiting};
+pub(crate) use later::{Later, Until};
 
 /// How long a connection may take for the first byte of its next request.
 const IDLE: Duration = Duration::from_secs(75);
 
 /// What a connection may take once something goes over it.
-const PACE: Pace = Pace { again: Duration::from_secs(1), header: Duration::from_secs(30) };
+const PACE: Pace = Pace { again: Duration::from_millis(100), header: Duration::from_secs(30) };
 
 /// How long it may take to agree on TLS.
 const AGREE: Duration = Duration::from_secs(10);
@@ -123,28 +128,36 @@ impl Stream for TlsStream<TcpStream> {
 /// Answers requests until the connection ends.
 async fn speak(mut stream: impl Stream, app: Router, pace: Pace, mut ends: watch::Receiver<()>) {
     let app = TowerToHyperService::new(app);
+    // What was read and not answered; whether its rest is slow; and until when it waits.
+    let (mut said, mut is_slow, mut until) = (Bytes::new(), false, None);
     loop {
+        let (reader, writer) = tokio::io::split(&mut stream);
+        let whole = tokio::io::join(Cursor::new(said).chain(reader), writer);
+        let patience = if is_slow { pace.header } else { pace.again };
         // The first request may have come with the end of TLS's handshake: then the socket has nothing more.
-        match Box::pin(requests(&mut stream, &app, pace.again, &mut ends)).await {
-            Left::Nothing => {}
-            Left::Part(part) => {
-                let (reader, writer) = tokio::io::split(&mut stream);
-                let whole = tokio::io::join(Cursor::new(part).chain(reader), writer);
-                match Box::pin(requests(whole, &app, pace.header, &mut ends)).await {
-                    Left::Nothing => {}
-                    Left::Part(_) | Left::Ended => return,
-                }
-            }
-            Left::Ended => return,
-        }
+        let left = Box::pin(requests(whole, &app, patience, until, &mut ends)).await;
         let mut first = [0];
-        let peeked = tokio::select! {
-            peeked = timeout(IDLE, stream.socket().peek(&mut first)) => peeked,
-            _ = ends.changed() => return,
+        (said, is_slow, until) = match left {
+            Left::Nothing => tokio::select! {
+                peeked = timeout(IDLE, stream.socket().peek(&mut first)) => match peeked {
+                    Ok(Ok(1..)) => (Bytes::new(), false, None),
+                    _ => return,
+                },
+                _ = ends.changed() => return,
+            },
+            Left::Part(part) if !is_slow => (part, true, None),
+            Left::Waiting(Waiting { mut later, request }) => tokio::select! {
+                _ = later.news.changed() => (request, false, Some(later.until)),
+                () = sleep_until(later.until) => (request, false, Some(later.until)),
+                peeked = stream.socket().peek(&mut first) => match peeked {
+                    // Who says more is given its answer first.
+                    Ok(1..) => (request, false, Some(Instant::now())),
+                    _ => return,
+                },
+                _ = ends.changed() => return,
+            },
+            Left::Part(_) | Left::Ended => return,
         };
-        if !matches!(peeked, Ok(Ok(1..))) {
-            return;
-        }
     }
 }
 
@@ -154,20 +167,24 @@ enum Left {
     Nothing,
     /// The beginning of a header, whose rest is slow.
     Part(Bytes),
+    /// A request whose answer is to come later.
+    Waiting(Waiting),
     /// No more can come.
     Ended,
 }
 
-/// Answers requests that follow on each other, each header within `patience`.
+/// Answers requests that follow on each other, each header within `patience`. `until`: how long the first one waits, if it has waited.
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     app: &TowerToHyperService<Router>,
     patience: Duration,
+    until: Option<Instant>,
     ends: &mut watch::Receiver<()>,
 ) -> Left {
+    let answers = Answers::new(app, until);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience);
-    let mut connection = http.serve_connection(TokioIo::new(stream), app);
+    let mut connection = http.serve_connection(TokioIo::new(stream), service_fn(|request| answers.answer(request)));
     let ended = tokio::select! {
         ended = &mut connection => ended,
         _ = ends.changed() => {
@@ -177,11 +194,11 @@ async fn requests(
             return Left::Ended;
         }
     };
-    match ended {
-        Err(e) if e.is_timeout() => match connection.into_parts().read_buf {
-            part if part.is_empty() => Left::Nothing,
-            part => Left::Part(part),
-        },
+    let read = connection.into_parts().read_buf;
+    match (answers.waiting(), ended) {
+        (Some(waiting), _) => Left::Waiting(waiting.followed_by(&read)),
+        (None, Err(e)) if e.is_timeout() && read.is_empty() => Left::Nothing,
+        (None, Err(e)) if e.is_timeout() => Left::Part(read),
         _ => Left::Ended,
     }
 }

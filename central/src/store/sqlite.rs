@@ -27,8 +27,11 @@ use writer::Writer;
 /// How often a feed looks for what another process wrote to the file.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The most changes that are told at once; there is more where there are as many.
-const MANY: usize = 1000;
+/// The most changes that are told at once; there is more where there are as many. They are in memory, understood.
+const MANY: usize = 200;
+
+/// How many connections wait for the next question.
+const READERS: usize = 4;
 
 /// The embedded store.
 #[derive(Debug)]
@@ -122,7 +125,10 @@ impl Readers {
         let connection = idle.map_or_else(|| schema::open_to_read(&self.path), Ok)?;
         let answer = question(&connection)?;
         // One that failed is not used again.
-        self.idle.lock().push(connection);
+        let mut idle = self.idle.lock();
+        if idle.len() < READERS {
+            idle.push(connection);
+        }
         Ok(answer)
     }
 }

@@ -2,6 +2,7 @@
 //! than may be written, what changes all the time takes turns, and what changes seldom is written with the next bulk.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use headroom_model::resource::Resource;
@@ -26,8 +27,8 @@ pub(super) type Numbers = Box<[(Resource, f64)]>;
 
 #[derive(Debug, Default)]
 pub(super) struct Behind {
-    /// What each document was last given, and in which bulk: what is as it was is not even looked at.
-    given: HashMap<Of, (u64, Numbers)>,
+    /// A hash of what each document was last given, and in which bulk: what is as it was is not even looked at.
+    given: HashMap<Of, (u64, u64)>,
     /// By the bulk in which each was last.
     waiting: BTreeSet<(u64, Of)>,
     bulk: u64,
@@ -36,7 +37,7 @@ pub(super) struct Behind {
 impl Behind {
     /// These numbers hold now.
     pub(super) fn notice(&mut self, of: Of, now: &Numbers) {
-        if self.given.get(&of).is_none_or(|(_, given)| given != now) {
+        if self.given.get(&of).is_none_or(|(_, given)| *given != hash(now)) {
             self.add(of);
         }
     }
@@ -58,8 +59,8 @@ impl Behind {
     }
 
     /// Its document gets these.
-    pub(super) fn give(&mut self, of: Of, numbers: Numbers) {
-        self.given.insert(of, (self.bulk, numbers));
+    pub(super) fn give(&mut self, of: Of, numbers: &Numbers) {
+        self.given.insert(of, (self.bulk, hash(numbers)));
     }
 
     /// Its document did not get them: it comes first the next time.
@@ -72,6 +73,14 @@ impl Behind {
     pub(super) fn known(&self) -> usize {
         self.given.len()
     }
+}
+
+fn hash(numbers: &Numbers) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (resource, number) in numbers.iter() {
+        (resource, number.to_bits()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -94,7 +103,7 @@ mod tests {
             && let Some(of) = behind.next()
         {
             names.push(of.name().to_owned());
-            behind.give(of, cpu(now));
+            behind.give(of, &cpu(now));
         }
         names
     }

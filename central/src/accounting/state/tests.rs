@@ -134,7 +134,7 @@ fn the_kernels_count_goes_on_while_no_agent_runs() {
     books.take(with_total(counts(START + 70.0, 3, START + 90.0, &[("a", 2, 8.0)]), 9.0));
     near(books.used(|_| true), 134.0);
     // What limits allowed is the agents' to count.
-    let allocated: f64 = books.host.open.values().map(|a| a.allocated).sum::<f64>()
+    let allocated: f64 = books.host.open.iter().map(|(_, a)| a.allocated).sum::<f64>()
         + books.filed.iter().map(|f| f.part.areas.allocated).sum::<f64>();
     near(allocated, 2.0 * (25.0 + 6.0 + 8.0));
 }
@@ -168,7 +168,7 @@ fn amounts_are_filed_under_when_they_were() {
     books.take(counts(start, 2, start + 610.0, &[("a", 1, 620.0)]));
     books.take(counts(start + 605.0, 1, start + 620.0, &[("a", 1, 5.0)]));
     assert_eq!(books.host.open.len(), 1);
-    near(books.host.open.values().next().unwrap().used, 25.0);
+    near(books.host.open[0].1.used, 25.0);
     books.take(counts(start + 605.0, 2, start + 900.0, &[("a", 1, 6.0)]));
     assert_eq!(books.filed.last().unwrap().part.start as f64, start + 600.0);
     near(books.used(|_| true), 626.0);

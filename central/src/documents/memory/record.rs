@@ -1,10 +1,11 @@
-//! One document in one piece: its id, its version and its text, one after the other. A fleet has tens of thousands, and an allocation for
-//! each of the three, with its place in a map, would be more than the documents themselves.
+//! One document in one piece: its id, its version and its text ([`super::short`]), one after the other. A fleet has tens of thousands,
+//! and an allocation for each of the three, with its place in a map, would be more than the documents themselves.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::short::{expand, shorten};
 use crate::store::Rev;
 
 /// Ordered by id.
@@ -22,7 +23,7 @@ impl Record {
         // Longer ones than 4 GiB would show as deleted.
         let end = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let ends = (end(id.len()), end(id.len() + rev.0.len()));
-        Self { packed: [id, &rev.0, text].concat().into(), ends, ahead }
+        Self { packed: [id, &rev.0, &shorten(text)].concat().into(), ends, ahead }
     }
 
     /// One that was deleted, of which the feed has not told yet.
@@ -34,14 +35,22 @@ impl Record {
         self.part(0, self.ends.0)
     }
 
-    /// `None`: it was deleted.
-    pub(super) fn rev(&self) -> Option<Rev> {
-        self.text().map(|_| Rev(self.part(self.ends.0, self.ends.1).to_owned()))
+    pub(super) fn is_deleted(&self) -> bool {
+        self.short().is_empty()
     }
 
     /// `None`: it was deleted.
-    pub(in crate::documents) fn text(&self) -> Option<&str> {
-        Some(self.part(self.ends.1, u32::MAX)).filter(|text| !text.is_empty())
+    pub(super) fn rev(&self) -> Option<Rev> {
+        (!self.is_deleted()).then(|| Rev(self.part(self.ends.0, self.ends.1).to_owned()))
+    }
+
+    /// `None`: it was deleted.
+    pub(in crate::documents) fn text(&self) -> Option<String> {
+        (!self.is_deleted()).then(|| expand(self.short()))
+    }
+
+    fn short(&self) -> &str {
+        self.part(self.ends.1, u32::MAX)
     }
 
     fn part(&self, from: u32, to: u32) -> &str {

@@ -36,7 +36,7 @@ impl Shelf {
     /// The document that is found by a name.
     pub(super) fn find(&self, name: &str) -> Option<&Record> {
         let id = id_of(name);
-        let usual = self.record(&id).filter(|record| record.text().is_some() && !self.odd.contains_key(id.as_str()));
+        let usual = self.record(&id).filter(|record| !record.is_deleted() && !self.odd.contains_key(id.as_str()));
         usual.or_else(|| self.record(self.by_name.get(name)?.first()?))
     }
 
@@ -62,7 +62,7 @@ impl Shelf {
 
     /// Every document that is found by its name, sorted.
     pub(super) fn found(&self) -> Vec<(&str, &Record)> {
-        let usual = self.records.iter().filter(|record| record.text().is_some() && !self.odd.contains_key(record.id()));
+        let usual = self.records.iter().filter(|record| !record.is_deleted() && !self.odd.contains_key(record.id()));
         let mut found: Vec<(&str, &Record)> = usual.map(|record| (name_of(record.id()), record)).collect();
         for name in self.by_name.keys() {
             found.extend(self.find(name).filter(|record| self.odd.contains_key(record.id())).map(|record| (&**name, record)));
@@ -93,7 +93,7 @@ impl Shelf {
     /// A document as it is now. Returns the names that are not as they were.
     pub(super) fn insert(&mut self, record: Record, name: Option<&str>, problem: Option<&str>) -> Vec<Arc<str>> {
         let id: Box<str> = record.id().into();
-        let was_good = self.record(&id).filter(|before| before.text().is_some() && !self.problems.contains_key(&id)).cloned();
+        let was_good = self.record(&id).filter(|before| !before.is_deleted() && !self.problems.contains_key(&id)).cloned();
         let good = was_good.or_else(|| self.good.get(&id).cloned()).filter(|_| problem.is_some());
         let before = self.forget(&id);
         self.records.replace(record);
@@ -114,8 +114,8 @@ impl Shelf {
     /// The feed tells of a document, or that it was deleted (`None`): whether that is what is here.
     pub(super) fn confirm(&mut self, id: &str, rev: Option<&Rev>) -> bool {
         let Some(record) = self.record(id).filter(|record| record.rev().as_ref() == rev) else { return false };
-        let (mut record, is_there) = (record.clone(), record.text().is_some());
-        if !is_there {
+        let mut record = record.clone();
+        if record.is_deleted() {
             self.deletions += 1;
             self.records.remove(id);
         } else if record.ahead {
@@ -143,7 +143,7 @@ impl Shelf {
     fn forget(&mut self, id: &str) -> Option<Arc<str>> {
         self.problems.remove(id);
         self.good.remove(id);
-        let is_there = self.record(id)?.text().is_some();
+        let is_there = !self.record(id)?.is_deleted();
         let Some(name) = self.odd.remove(id) else { return is_there.then(|| name_of(id).into()) };
         let name = name?;
         if let Some(ids) = self.by_name.get_mut(&name) {

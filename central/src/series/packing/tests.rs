@@ -35,16 +35,21 @@ proptest! {
     #[test]
     fn what_is_packed_comes_back(rows in proptest::collection::vec(row(), 0..40), start in 0_i64..2_000_000_000_000) {
         let rows: Vec<_> = rows.into_iter().map(|(at, row)| (start + at, row)).collect();
-        let mut packer = Packer::default();
+        let (mut packer, mut grows) = (Packer::default(), Vec::new());
         for (count, (at, row)) in rows.iter().enumerate() {
             packer.push(*at, &cells(row));
             prop_assert_eq!(packer.rows() as usize, count + 1);
             // What is buffered is read while it grows.
-            prop_assert_eq!(unpacked(packer.bytes()).unwrap(), rows[..=count].to_vec());
+            prop_assert_eq!(unpacked(&packer.bytes).unwrap(), rows[..=count].to_vec());
+            // It may be put aside after each row.
+            let mut resumed = Packer::resume(grows).unwrap();
+            resumed.push(*at, &cells(row));
+            prop_assert_eq!((resumed.rows(), resumed.first()), (packer.rows(), packer.first()));
+            grows = resumed.into_bytes();
+            prop_assert_eq!(&grows, &packer.bytes);
         }
-        prop_assert_eq!(packer.is_empty(), rows.is_empty());
         let chunk = packer.take();
-        prop_assert!(packer.is_empty() && packer.bytes().is_empty());
+        prop_assert!(packer.rows() == 0 && packer.bytes.is_empty());
         prop_assert_eq!(unpacked(&chunk).unwrap(), rows.clone());
 
         let mut cell = Vec::new();
@@ -59,6 +64,7 @@ proptest! {
     fn damage_is_an_error_or_other_rows_but_nothing_worse(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         if let Ok(rows) = unpacked(&bytes) {
             prop_assert!(rows.len() <= bytes.len());
+            prop_assert_eq!(Packer::resume(bytes.clone()).map(|packer| packer.rows() as usize), Ok(rows.len()));
         }
         for chunk in split(&bytes).flatten() {
             prop_assert!(chunk.len() <= bytes.len());
@@ -102,5 +108,5 @@ fn a_container_takes_little() {
         packer.push(1_700_000_000_000 + minute * 5000, &cells(&row));
     }
     let points = 12 * 12;
-    assert!(packer.bytes().len() * 10 < points * 8, "{} bytes for {points} points", packer.bytes().len());
+    assert!(packer.bytes.len() * 10 < points * 8, "{} bytes for {points} points", packer.bytes.len());
 }

@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread;
 
+use axum::extract::Extension;
+use axum::response::IntoResponse as _;
 use axum::routing::get;
 use tokio::io::ReadBuf;
 use tokio::sync::oneshot;
@@ -149,4 +151,112 @@ async fn at_the_end_requests_in_flight_are_answered_and_other_connections_end() 
     serves.await.unwrap();
     assert!(answer(&mut waits).contains("connection: close"));
     assert_eq!((idle.read(&mut [0]).unwrap(), waits.read(&mut [0]).unwrap()), (0, 0));
+}
+
+const LATER: &[u8] = b"GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Beside the other, one that answers with what the news are, and while they are 0 not for so long. It says each time that it was asked.
+fn app_with_news(news: &watch::Sender<u64>, wait: Duration) -> (Router, tokio::sync::mpsc::UnboundedReceiver<()>) {
+    let (asked, asks) = tokio::sync::mpsc::unbounded_channel();
+    let news = news.clone();
+    let later = move |until: Option<Extension<Until>>| {
+        let news = news.subscribe();
+        asked.send(()).unwrap();
+        async move {
+            let until = until.map_or_else(|| Instant::now() + wait, |Extension(Until(until))| until);
+            let are = *news.borrow();
+            let mut answer = format!("{are} told").into_response();
+            if are == 0 && Instant::now() < until {
+                answer.extensions_mut().insert(Later { news, until });
+            }
+            answer
+        }
+    };
+    (app().route("/later", get(later)), asks)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_news_is_answered_when_there_are_some_and_goes_on() {
+    let (mut client, socket) = pair().await;
+    let (_end, ends) = watch::channel(());
+    let news = watch::Sender::new(0);
+    let (app, mut asks) = app_with_news(&news, Duration::from_hours(1));
+    let told = thread::spawn(move || {
+        client.write_all(LATER).unwrap();
+        let later = answer(&mut client);
+        // With news nothing is waited for.
+        client.write_all(&[LATER, ASK].concat()).unwrap();
+        [later, answer(&mut client), answer(&mut client)]
+    });
+    let speaks = tokio::spawn(speak(socket, app, PACE, ends));
+    asks.recv().await.unwrap();
+    // No news: it is asked again and waits on.
+    news.send_replace(0);
+    asks.recv().await.unwrap();
+    news.send_replace(7);
+    let told = tokio::task::spawn_blocking(|| told.join().unwrap()).await.unwrap();
+    assert!(told[0].ends_with("\r\n\r\n7 told") && told[1].ends_with("7 told") && told[2].ends_with("\r\n\r\ntold"), "{told:?}");
+    speaks.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_news_it_is_answered_when_its_time_has_come() {
+    let (mut client, socket) = pair().await;
+    let (_end, ends) = watch::channel(());
+    let news = watch::Sender::new(0);
+    let (app, mut asks) = app_with_news(&news, Duration::from_millis(20));
+    client.write_all(LATER).unwrap();
+    let told = thread::spawn(move || answer(&mut client));
+    speak(socket, app, PACE, ends).await;
+    assert!(told.join().unwrap().ends_with("0 told"));
+    asks.close();
+    assert_eq!((asks.recv().await, asks.recv().await, asks.recv().await), (Some(()), Some(()), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_waits_ends_with_its_client_and_with_the_service() {
+    let news = watch::Sender::new(0);
+    for client_ends in [true, false] {
+        let (mut client, socket) = pair().await;
+        let (end, ends) = watch::channel(());
+        let (app, mut asks) = app_with_news(&news, Duration::from_hours(1));
+        client.write_all(LATER).unwrap();
+        let speaks = tokio::spawn(speak(socket, app, PACE, ends));
+        asks.recv().await.unwrap();
+        if client_ends {
+            drop(client);
+        } else {
+            drop(end);
+        }
+        speaks.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_more_is_answered_at_once() {
+    let (mut client, socket) = pair().await;
+    let (_end, ends) = watch::channel(());
+    let news = watch::Sender::new(0);
+    let (app, mut asks) = app_with_news(&news, Duration::from_secs(5));
+    let speaks = tokio::spawn(speak(socket, app, PACE, ends));
+    client.write_all(LATER).unwrap();
+    asks.recv().await.unwrap();
+    // By then it waits, but on a very slow machine.
+    sleep(Duration::from_millis(20)).await;
+    client.write_all(ASK).unwrap();
+    let told = tokio::task::spawn_blocking(move || [answer(&mut client), answer(&mut client)]).await.unwrap();
+    assert!(told[0].ends_with("0 told") && told[1].ends_with("\r\n\r\ntold"), "{told:?}");
+    speaks.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_a_body_does_not_wait() {
+    let (mut client, socket) = pair().await;
+    let (_end, ends) = watch::channel(());
+    let news = watch::Sender::new(0);
+    let (app, _asks) = app_with_news(&news, Duration::from_hours(1));
+    client.write_all(b"GET /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi").unwrap();
+    let told = thread::spawn(move || answer(&mut client));
+    speak(socket, app, PACE, ends).await;
+    assert!(told.join().unwrap().ends_with("0 told"));
 }

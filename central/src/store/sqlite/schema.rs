@@ -38,5 +38,5 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 
 /// To read.
 pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    sqlite::readable(path, 1024)
+    sqlite::readable(path, 256)
 }
