@@ -19,8 +19,8 @@ use headroom_model::limit::Limit;
 use crate::cgroup::Cgroup;
 use network::Network;
 
-/// How often all of them are read.
-const PACE: Duration = Duration::from_secs(10);
+/// How often all of them are read: that takes some 0.1 ms each, and they seldom change.
+const PACE: Duration = Duration::from_secs(30);
 
 /// How long after a container appeared its engine has linked it.
 const SETTLED: Duration = Duration::from_secs(1);

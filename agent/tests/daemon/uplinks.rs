@@ -82,18 +82,15 @@ fn until(agent: &Agent, [receive, send]: [Option<f64>; 2]) {
 fn limits_of_both_directions_are_shown_while_they_stand() {
     let bed = Bed::new("uplinks");
     let cabled = Cabled::new(&bed);
+    // The bucket of CNI's bandwidth plugin.
+    cabled.run("tc qdisc add dev CARD root tbf rate 50mbit burst 64kb latency 25ms");
     let agent = run(&bed);
-    until(&agent, [None, None]);
+    until(&agent, [Some(50.0), None]);
     let shown = || agent.get("/container/cabled")["net"].clone();
     let devices = |unit, limit| {
         let (inside, outside) = ("eth0", &cabled.card);
         json!({"unit": unit, "net_limit": limit, "device_name_in_container": inside, "device_name_in_host": outside})
     };
-    assert_eq!(shown(), devices("unlimited", -1));
-
-    // The bucket of CNI's bandwidth plugin.
-    cabled.run("tc qdisc add dev CARD root tbf rate 50mbit burst 64kb latency 25ms");
-    until(&agent, [Some(50.0), None]);
     assert_eq!(shown(), devices("Mbit", 50));
     let put = |body: serde_json::Value| agent.put("/container/cabled", &body.to_string());
     assert_eq!(put(json!({ "net": shown() })).status, 201, "what was got can be put back");

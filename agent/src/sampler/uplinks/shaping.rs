@@ -160,7 +160,8 @@ pub(super) fn filter(message: &[u8]) -> Option<Filter> {
     let Parts { info, kind, options, .. } = Parts::of(message)?;
     let protocol = u16::from_be(u16::try_from(info & 0xFFFF).ok()?);
     let chain = attribute(message, HEADER, TCA_CHAIN).and_then(|chain| u32_at(chain, 0)).unwrap_or(0);
-    if !PROTOCOLS.contains(&protocol) || chain != 0 {
+    // Each list of filters has itself a message, without options.
+    if !PROTOCOLS.contains(&protocol) || chain != 0 || options.is_empty() {
         return None;
     }
     let mut filter = Filter { class: None, police: Limit::Unlimited, redirect: None };
