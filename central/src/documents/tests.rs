@@ -36,7 +36,14 @@ impl Bed {
     }
 
     async fn catch_up(&self) {
-        self.documents.advance(Duration::ZERO).await.unwrap();
+        // A store tells of so many at once.
+        loop {
+            self.documents.advance(Duration::ZERO).await.unwrap();
+            let told = self.documents.cursor.lock().clone();
+            if told == self.store.end().await.unwrap() {
+                break;
+            }
+        }
     }
 }
 
