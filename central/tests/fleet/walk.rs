@@ -102,6 +102,8 @@ fn a_container_that_is_subscribed_has_its_limits_at_once() {
     let _agent = bed.agent("host0", &central, "");
     let http = &central.http;
     http.until_known("cont0");
+    // Whose document is made after its containers'.
+    http.until_known("host0");
     let amounts = |max: u32, current: u32| json!({"max": max, "min": 10, "current": current, "guard": false});
     let bounds = json!({"boundary": 5, "boundary_type": "absolute"});
     let document = |host: &str| {
