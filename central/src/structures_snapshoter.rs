@@ -156,7 +156,9 @@ impl Snapshots {
             Ok((_, conflicts)) => taken.into_iter().filter(|of| conflicts.iter().any(|(_, name, _)| name == of.name())).collect(),
             Err(_) => taken,
         };
-        failed.into_iter().for_each(|of| self.behind.again(of));
+        for of in failed {
+            self.behind.again(of);
+        }
         written.map(|_| is_any)
     }
 }

@@ -84,12 +84,11 @@ impl Pairs {
             return Then::Takes(Box::new(pair.takes.clone()));
         }
         let Pair { gives, takes, gave } = self.0.swap_remove(at);
-        let both = match gave {
-            Some(gave) => [(gives, gave), (takes, came)],
-            None => {
-                let why = without_the_other(came.why_not().unwrap_or_default());
-                [(gives, came), (takes, Came::Not(Some(why)))]
-            }
+        let both = if let Some(gave) = gave {
+            [(gives, gave), (takes, came)]
+        } else {
+            let why = without_the_other(came.why_not().unwrap_or_default());
+            [(gives, came), (takes, Came::Not(Some(why)))]
         };
         Then::Both(Box::new(both))
     }
@@ -179,7 +178,7 @@ mod tests {
         let (gives, takes) = pair(Outcome::Granted);
         let (mut pairs, mut grants) = (Pairs::default(), smallvec![gives.clone(), takes.clone()]);
         pairs.begin(&mut grants);
-        assert_eq!(grants[..], [gives.clone()], "the other one waits");
+        assert_eq!(grants[..], *std::slice::from_ref(&gives), "the other one waits");
         (pairs, gives, takes)
     }
 

@@ -13,8 +13,9 @@ use crate::testbed::TestCgroup;
 const MIB: u64 = 1 << 20;
 /// What a container sends and receives.
 const SAID: [u64; 2] = [6 * MIB, 16 * MIB];
-/// What headers, acknowledgements and the end of a connection may add.
-const MORE: f64 = 1.02;
+/// What headers, acknowledgements and the end of a connection may add, 0.1 to 0.2 %, and what a busy machine has TCP send again: 4 %
+/// was seen. What were counted twice would be twice as much.
+const MORE: f64 = 1.25;
 
 /// The v2 tree by itself. `None` where there is none: then that is what the source has to say.
 fn tree() -> Option<Hierarchies> {

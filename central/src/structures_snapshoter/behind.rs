@@ -77,7 +77,7 @@ impl Behind {
 
 fn hash(numbers: &Numbers) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for (resource, number) in numbers.iter() {
+    for (resource, number) in numbers {
         (resource, number.to_bits()).hash(&mut hasher);
     }
     hasher.finish()
