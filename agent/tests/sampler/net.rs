@@ -13,9 +13,10 @@ use crate::testbed::TestCgroup;
 const MIB: u64 = 1 << 20;
 /// What a container sends and receives.
 const SAID: [u64; 2] = [6 * MIB, 16 * MIB];
-/// What headers, acknowledgements and the end of a connection may add, 0.1 to 0.2 %, and what a busy machine has TCP send again: 4 %
-/// was seen. What were counted twice would be twice as much.
-const MORE: f64 = 1.25;
+/// What headers, acknowledgements and the end of a connection may add.
+const MORE: f64 = 1.02;
+/// How often they talk until TCP has sent nothing again, which is use of the network, too: a busy machine delays acknowledgements.
+const TRIES: usize = 5;
 
 /// The v2 tree by itself. `None` where there is none: then that is what the source has to say.
 fn tree() -> Option<Hierarchies> {
@@ -40,18 +41,22 @@ fn in_tree(tree: &Hierarchies, cgroup: &TestCgroup) -> Cgroup {
     tree.open(&CgroupPath::new(cgroup.path()).unwrap()).unwrap()
 }
 
-/// By how much a container's bytes grew: sent, received.
-fn grown(source: &EbpfSource, slot: SlotId, before: [u64; 2]) -> [u64; 2] {
-    let [received, sent] = source.net_bytes(slot).unwrap();
-    [sent - before[1], received - before[0]]
-}
-
-#[track_caller]
-fn is_what_was_said(counted: [u64; 2]) {
-    for (counted, said) in counted.into_iter().zip(SAID) {
-        let most = said as f64 * MORE;
-        assert!(counted >= said && counted as f64 <= most, "{counted} bytes counted of {said}, expected at most {most}");
+/// Talks over a cable from a cgroup, of which `slot` is told. By how much its bytes grew, sent and received: what was said, and little more.
+fn counted(source: &EbpfSource, slot: SlotId, role: Role, network: Network, cgroup: &TestCgroup) -> [u64; 2] {
+    let most = SAID.map(|said| said as f64 * MORE);
+    let mut all = Vec::new();
+    for _ in 0..TRIES {
+        let before = source.net_bytes(slot).unwrap();
+        over_a_cable(role, network, SAID, |process| cgroup.attach(process));
+        let now = source.net_bytes(slot).unwrap();
+        let counted = [now[1] - before[1], now[0] - before[0]];
+        assert!(counted.iter().zip(SAID).all(|(counted, said)| *counted >= said), "{counted:?} bytes counted of {SAID:?}");
+        if counted.iter().zip(most).all(|(counted, most)| *counted as f64 <= most) {
+            return counted;
+        }
+        all.push(counted);
     }
+    panic!("{all:?} bytes counted of {SAID:?}, expected at most {most:?}");
 }
 
 #[test]
@@ -68,13 +73,9 @@ fn what_sockets_send_and_receive_is_their_containers() {
     let _statistics = keep_statistics().unwrap();
     let cost = |source: &EbpfSource| [Program::Received, Program::Sent].map(|program| source.cost_of(program).unwrap());
     let cost_before = cost(&source);
-    let mut before = [0, 0];
     for (role, network) in [(Role::Asks, Network::Host), (Role::Asks, Network::Own), (Role::Answers, Network::Own)] {
-        over_a_cable(role, network, SAID, |process| leaf.attach(process));
-        let counted = grown(&source, outer, before);
+        let counted = counted(&source, outer, role, network, &leaf);
         println!("{role:?} in the network {network:?}: {counted:?} of {SAID:?} bytes");
-        is_what_was_said(counted);
-        before = source.net_bytes(outer).unwrap();
     }
     for (now, before) in cost(&source).into_iter().zip(cost_before) {
         println!("{} packets, {:?} ns each, statistics included", now.runs - before.runs, now.mean_ns_since(before));
@@ -84,8 +85,7 @@ fn what_sockets_send_and_receive_is_their_containers() {
 
     source.untrack(inner);
     assert_eq!(source.net_bytes(inner), None);
-    over_a_cable(Role::Asks, Network::Host, SAID, |process| leaf.attach(process));
-    is_what_was_said(grown(&source, outer, before));
+    counted(&source, outer, Role::Asks, Network::Host, &leaf);
 }
 
 #[test]
