@@ -60,15 +60,21 @@ pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     let (received, teller) = (line.received(), line.teller());
     teller.in_force(&own, problems);
     let link = Link::new(&config, parts, line)?;
+    let (looked_around, has_looked) = oneshot::channel();
     let up = async {
         first_look(looked, &handle).await;
+        looked_around.send(()).ok();
         tracing::info!(?address, ?socket, "headroom-agent is up");
     };
     let laid = received.documents();
     let reloads = signals::Reloads { config_path, own, doors: listeners.doors(), received, teller, laid };
     let linked = async {
         match link {
-            Some(link) => link.run().await,
+            Some(link) => {
+                // A report without the containers that are there would be news of their end.
+                has_looked.await.ok();
+                link.run().await;
+            }
             None => std::future::pending().await,
         }
     };
