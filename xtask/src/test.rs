@@ -69,15 +69,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (here, elsewhere): (Vec<_>, Vec<_>) = grounds.into_iter().partition(|ground| *ground == Ground::Machine);
     let mut steps = Vec::new();
     for ground in &here {
-        steps.extend(on(*ground, &built)?);
+        steps.extend(on(*ground, &built, true)?);
     }
+    // Engines take a quarter of an hour in a guest: by choice only.
+    let engines = args.all || !args.on.is_empty();
     // What mostly compiles has the time that the tests in guests spend waiting.
     let (guests, checks) = thread::scope(|scope| {
         let checks = scope.spawn(|| {
             give_way()?;
             checks(!here.is_empty())
         });
-        let guests: Result<Vec<_>> = elsewhere.iter().map(|ground| on(*ground, &built)).collect();
+        let guests: Result<Vec<_>> = elsewhere.iter().map(|ground| on(*ground, &built, engines)).collect();
         (guests, checks.join())
     });
     steps.extend(guests?.into_iter().flatten());
@@ -111,8 +113,8 @@ fn grounds_of(args: &Args) -> Vec<Ground> {
     }
 }
 
-/// Everything that is tested on one ground.
-fn on(ground: Ground, built: &[Binary]) -> Result<Vec<Step>> {
+/// Everything that is tested on one ground; engines if they are asked for.
+fn on(ground: Ground, built: &[Binary], engines: bool) -> Result<Vec<Step>> {
     let step = |name: &str, step: &dyn Fn() -> Result<Outcome>| timed(name, Some(ground), step);
     Ok(match ground {
         Ground::Machine => vec![
@@ -121,7 +123,11 @@ fn on(ground: Ground, built: &[Binary]) -> Result<Vec<Step>> {
         ],
         Ground::Guest(kernel, cgroup) => {
             let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
-            vec![step(&name, &|| guests::run(kernel, cgroup, built))?]
+            let mut steps = vec![step(&name, &|| guests::run(kernel, cgroup, built))?];
+            if engines {
+                steps.push(step(&format!("{name}: engines"), &|| engines::run_in_guest(kernel, cgroup, built))?);
+            }
+            steps
         }
         Ground::Systemd => vec![step("VM, systemd and the unit", &systemd::run)?],
     })

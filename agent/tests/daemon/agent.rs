@@ -153,6 +153,15 @@ impl Agent {
         }
     }
 
+    /// Waits until it is shown what a container may receive and send, in Mbit/s.
+    pub(crate) fn until_network_limits(&self, name: &str, [receive, send]: [Option<f64>; 2]) {
+        self.until(&format!("{receive:?} may be received and {send:?} sent"), |agent| {
+            let net = &agent.container(name)["net"];
+            net["in_host"].as_str().is_some_and(|device| !device.is_empty())
+                && [&net["receive_limit"], &net["send_limit"]].map(limit) == [receive, send]
+        });
+    }
+
     pub(crate) fn until_guarded(&self, name: &str) {
         self.until(&format!("{name} is guarded"), |agent| agent.container(name)["guard"] == "on");
     }

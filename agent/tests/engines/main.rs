@@ -17,3 +17,4 @@ mod phases;
 #[path = "../daemon/policy.rs"]
 mod policy;
 mod updates;
+mod uplinks;

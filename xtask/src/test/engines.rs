@@ -1,20 +1,48 @@
 //! Real engines (Docker, Podman, LXC, LXD) with the agent beside them, in namespaces of their own: `agent/tests/engines/`.
 
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
-use super::Outcome;
-use super::binaries::{self, Binary};
-use crate::{repo, vm};
+use super::binaries::{self, Binary, LONGEST};
+use super::tally::Program;
+use super::{Outcome, guests};
+use crate::repo;
+use crate::vm::{self, Guest, Hierarchy, Kernel};
 
 /// What puts a command among the engines.
 const SCRIPT: &str = "xtask/src/test/engines.sh";
 
+/// What this machine's kernel may lack is tried in guests only.
+const GUEST_ONLY: [&str; 1] = ["uplinks::lxd_sent"];
+
+/// What is not tried in guests.
+const MACHINE_ONLY: [&str; 0] = [];
+
 /// Fetches the engines where they are not there yet, and runs the tests that need them.
 pub(super) fn run(binaries: &[Binary]) -> Result<Outcome> {
+    among(binaries, &GUEST_ONLY, |name, mut command| binaries::tee(name, &mut command))
+}
+
+/// The same in a guest.
+pub(super) fn run_in_guest(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Result<Outcome> {
+    let timeout = Duration::from_secs(60 + u64::from(LONGEST));
+    // What engines store is in its memory, too.
+    let guest = Guest { kernel, cgroup, cpus: 2, memory_mib: 3072, disk_mib: None, timeout, systemd: false };
+    among(binaries, &MACHINE_ONLY, |name, command| {
+        let (text, success) = guests::output(&guest, &["sh", "-c", &guests::line(&command)].map(OsString::from))?;
+        Ok(Program::of_run(name, &text, success))
+    })
+}
+
+/// Runs the tests that need engines, but some, by `run`, which has the program's name and how it is started.
+fn among(binaries: &[Binary], left_out: &[&str], run: impl FnOnce(String, Command) -> Result<Program>) -> Result<Outcome> {
     let Some(packages) = vm::engines().context("fetching the engines")? else {
         return Ok(Outcome::LeftOut("the engines are Debian's packages, and this is another system".to_owned()));
     };
     let binary = binaries.iter().find(|binary| binary.meets_engines()).context("there is no agent/tests/engines")?;
-    let program = binaries::tee(binary.name(), &mut binary.command_among(&repo::root().join(SCRIPT), &packages))?;
-    Ok(Outcome::Tests(vec![program]))
+    let command = binary.command_among(&repo::root().join(SCRIPT), &packages, left_out);
+    Ok(Outcome::Tests(vec![run(binary.name(), command)?]))
 }

@@ -33,7 +33,10 @@ if [ "$1" = --inside ]; then
         until enable "$unified" 2> /dev/null; do sleep 0.05; done
     fi
     mount -t tmpfs tmpfs /mnt
-    mkdir /mnt/etc /mnt/work
+    mkdir /mnt/etc /mnt/work /mnt/sys
+    # Of /sys what tells of the network: this one's, not the machine's.
+    mount -t sysfs sysfs /mnt/sys
+    for place in class/net devices/virtual/net; do mount --bind "/mnt/sys/$place" "/sys/$place"; done
     mount -t overlay overlay -o "lowerdir=$packages/usr:/usr" /usr
     mount -t overlay overlay -o "lowerdir=$packages/etc:/etc,upperdir=/mnt/etc,workdir=/mnt/work" /etc
     for place in /var/lib /var/log /run; do mount -t tmpfs tmpfs "$place"; done

@@ -50,20 +50,25 @@ pub(super) fn run(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Res
     }
     let timeout = Duration::from_secs(60 + u64::from(LONGEST) * chosen.len() as u64);
     let guest = Guest { kernel, cgroup, cpus: 2, memory_mib: 2048, disk_mib: Some(DISK_MIB), timeout, systemd: false };
-    let mut output = Tee::default();
-    let ending = guest.run(&["sh", "-c", &script(&chosen, cgroup)].map(OsString::from), &mut output)?;
-    if let Some(trouble) = ending.trouble(&guest) {
-        eprintln!("test: {trouble}");
-    }
-    let text = String::from_utf8_lossy(&output.0);
-    if ending == Ending::Interrupted {
-        bail!("interrupted");
-    }
+    let (text, _) = output(&guest, &["sh", "-c", &script(&chosen, cgroup)].map(OsString::from))?;
     let program = |(binary, run): (&&Binary, Option<(&str, bool)>)| match run {
         Some((output, success)) => Program::of_run(binary.name(), output, success),
         None => Program::unfinished(binary.name()),
     };
     Ok(Outcome::Tests(chosen.iter().zip(runs(&text, chosen.len())).map(program).collect()))
+}
+
+/// Boots and runs a command, its output shown as it comes; gives what it wrote, and whether its exit code was 0.
+pub(super) fn output(guest: &Guest, words: &[OsString]) -> Result<(String, bool)> {
+    let mut output = Tee::default();
+    let ending = guest.run(words, &mut output)?;
+    if let Some(trouble) = ending.trouble(guest) {
+        eprintln!("test: {trouble}");
+    }
+    if ending == Ending::Interrupted {
+        bail!("interrupted");
+    }
+    Ok((String::from_utf8_lossy(&output.0).into_owned(), ending == Ending::Exited(0)))
 }
 
 /// Runs the programs one after the other, each between marks: its number, then its number and exit code.
@@ -92,7 +97,7 @@ fn of<'a>(binary: &Binary, list: &'a [(&str, &str)]) -> impl Iterator<Item = &'a
 }
 
 /// A command as a line of shell, with its directory and variables.
-fn line(command: &Command) -> String {
+pub(super) fn line(command: &Command) -> String {
     let word = |word: &OsStr| String::from_utf8_lossy(&shell_word(word.as_bytes())).into_owned();
     let directory = command.get_current_dir().map(|dir| word(dir.as_os_str())).unwrap_or_default();
     let variable = |(name, value): (&OsStr, Option<&OsStr>)| Some(format!("{}={}", name.to_string_lossy(), word(value?)));
@@ -113,7 +118,7 @@ fn runs(text: &str, count: usize) -> Vec<Option<(&str, bool)>> {
 
 /// Shows and keeps what is written.
 #[derive(Default)]
-pub(super) struct Tee(pub(super) Vec<u8>);
+struct Tee(Vec<u8>);
 
 impl Write for Tee {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -4,13 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 
-use super::Outcome;
-use super::guests::Tee;
 use super::tally::Program;
+use super::{Outcome, guests};
 use crate::repo;
-use crate::vm::{Ending, Guest, Hierarchy, Kernel, SYSTEMD};
+use crate::vm::{Guest, Hierarchy, Kernel, SYSTEMD};
 
 /// What runs in the guest; it says what it found as cargo's test programs do.
 const SCRIPT: &str = "xtask/src/test/systemd.sh";
@@ -36,14 +35,6 @@ pub(super) fn run() -> Result<Outcome> {
     let root = repo::root();
     let mut words = vec![OsString::from("sh")];
     words.extend([SCRIPT, AGENT, UNIT].map(|file| root.join(file).into_os_string()));
-    let mut output = Tee::default();
-    let ending = guest.run(&words, &mut output)?;
-    if let Some(trouble) = ending.trouble(&guest) {
-        eprintln!("test: {trouble}");
-    }
-    if ending == Ending::Interrupted {
-        bail!("interrupted");
-    }
-    let text = String::from_utf8_lossy(&output.0);
-    Ok(Outcome::Tests(vec![Program::of_run(UNIT.to_owned(), &text, ending == Ending::Exited(0))]))
+    let (text, success) = guests::output(&guest, &words)?;
+    Ok(Outcome::Tests(vec![Program::of_run(UNIT.to_owned(), &text, success)]))
 }

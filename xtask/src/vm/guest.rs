@@ -148,13 +148,14 @@ impl Guest {
     /// What the kernel, the guest's init and systemd are told.
     fn options(&self) -> String {
         let cgroup = self.cgroup.name();
-        let common = format!("console=ttyS0 quiet panic=-1 headroom.cgroup={cgroup}");
+        // Without AppArmor, since nobody loads the profiles that engines and systemd ask for.
+        let common = format!("console=ttyS0 quiet panic=-1 apparmor=0 headroom.cgroup={cgroup}");
         if !self.systemd {
             return common;
         }
-        // Without AppArmor, since its profiles are not loaded; without what would look for disks, time or a user.
+        // Without what would look for disks, time or a user.
         format!(
-            "{common} headroom.systemd=yes apparmor=0 fstab=no systemd.gpt_auto=no systemd.firstboot=no systemd.show_status=no \
+            "{common} headroom.systemd=yes fstab=no systemd.gpt_auto=no systemd.firstboot=no systemd.show_status=no \
              systemd.mask=systemd-timesyncd.service systemd.mask=systemd-networkd.service systemd.unit=headroom-vm.service"
         )
     }

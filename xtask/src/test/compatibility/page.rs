@@ -77,7 +77,7 @@ mod tests {
             "| every other test of the cgroup writer | 1 of 1 |",
             "| limits follow usage through the five phases | 0 of 1; **failed**: `phases::limits_follow_usage` |",
             "| without BPF rights: the kernel's files, and why | 1 of 1 |",
-            "| Docker |  |",
+            "| Docker: its own updates |  |",
         ] {
             assert!(page.lines().any(|l| l == line), "{line}\n{page}");
         }
