@@ -27,11 +27,12 @@ pub(crate) struct Args {
     /// No VM: what meets the kernel runs on this machine's only
     #[arg(long, conflicts_with_all = ["all", "on"])]
     quick: bool,
-    /// Every kernel and cgroup layout that VMs can have (the default is kernel 6.12 with v2), and the unit under systemd; writes
-    /// docs/compatibility.md
+    /// Every kernel and cgroup layout that VMs can have (the default is kernel 6.12 with v2), the unit under systemd, and the engines in
+    /// a VM; writes docs/compatibility.md
     #[arg(long, conflicts_with = "on")]
     all: bool,
-    /// Only there: `machine`, `systemd`, or a kernel and a cgroup layout such as `6.1/hybrid`; writes its column of docs/compatibility.md
+    /// Only there: `machine`, `systemd`, `engines`, or a kernel and a cgroup layout such as `6.1/hybrid`; writes its column of
+    /// docs/compatibility.md
     #[arg(long, value_name = "GROUND", value_parser = Ground::parse)]
     on: Vec<Ground>,
 }
@@ -69,17 +70,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (here, elsewhere): (Vec<_>, Vec<_>) = grounds.into_iter().partition(|ground| *ground == Ground::Machine);
     let mut steps = Vec::new();
     for ground in &here {
-        steps.extend(on(*ground, &built, true)?);
+        steps.extend(on(*ground, &built)?);
     }
-    // Engines take a quarter of an hour in a guest: by choice only.
-    let engines = args.all || !args.on.is_empty();
     // What mostly compiles has the time that the tests in guests spend waiting.
     let (guests, checks) = thread::scope(|scope| {
         let checks = scope.spawn(|| {
             give_way()?;
             checks(!here.is_empty())
         });
-        let guests: Result<Vec<_>> = elsewhere.iter().map(|ground| on(*ground, &built, engines)).collect();
+        let guests: Result<Vec<_>> = elsewhere.iter().map(|ground| on(*ground, &built)).collect();
         (guests, checks.join())
     });
     steps.extend(guests?.into_iter().flatten());
@@ -113,8 +112,8 @@ fn grounds_of(args: &Args) -> Vec<Ground> {
     }
 }
 
-/// Everything that is tested on one ground; engines if they are asked for.
-fn on(ground: Ground, built: &[Binary], engines: bool) -> Result<Vec<Step>> {
+/// Everything that is tested on one ground.
+fn on(ground: Ground, built: &[Binary]) -> Result<Vec<Step>> {
     let step = |name: &str, step: &dyn Fn() -> Result<Outcome>| timed(name, Some(ground), step);
     Ok(match ground {
         Ground::Machine => vec![
@@ -123,13 +122,10 @@ fn on(ground: Ground, built: &[Binary], engines: bool) -> Result<Vec<Step>> {
         ],
         Ground::Guest(kernel, cgroup) => {
             let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
-            let mut steps = vec![step(&name, &|| guests::run(kernel, cgroup, built))?];
-            if engines {
-                steps.push(step(&format!("{name}: engines"), &|| engines::run_in_guest(kernel, cgroup, built))?);
-            }
-            steps
+            vec![step(&name, &|| guests::run(kernel, cgroup, built))?]
         }
         Ground::Systemd => vec![step("VM, systemd and the unit", &systemd::run)?],
+        Ground::Engines => vec![step("VM, engines, with the agent beside them", &|| engines::run_in_guest(built))?],
     })
 }
 
@@ -195,7 +191,10 @@ mod tests {
     #[test]
     fn what_is_asked_for_says_where() {
         assert_eq!(grounds(&[]), ["machine", "6.12/v2"]);
-        assert_eq!(grounds(&["--all"]), ["machine", "6.1/v2", "6.1/v1", "6.1/hybrid", "6.12/v2", "newest/v2", "systemd"]);
+        assert_eq!(
+            grounds(&["--all"]),
+            ["machine", "6.1/v2", "6.1/v1", "6.1/hybrid", "6.12/v2", "newest/v2", "systemd", "engines"]
+        );
         assert_eq!(grounds(&["--quick"]), ["machine"]);
         assert_eq!(grounds(&["--on", "6.1/hybrid", "--on", "systemd"]), ["6.1/hybrid", "systemd"]);
         assert!(Ground::parse("6.12/v1").unwrap_err().contains("expected one of machine, 6.1/v2"));

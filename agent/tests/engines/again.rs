@@ -52,6 +52,8 @@ fn leaves_nothing(engine: &'static Engine) {
     let second = at_rest(&agent, "web", 70.0);
     assert_ne!(first["cgroup_id"], second["cgroup_id"]);
     agent.until("its record is the new one's", |_| records_of(&bed, "web") == [second["cgroup_id"].clone()]);
+    // By now it is past what its own start took, which is much where the machine is emulated.
+    let of_other = agent.decisions("other");
 
     // While its limit moves it is replaced by one of its name that nobody asked for.
     web.spin(2);
@@ -81,8 +83,7 @@ fn leaves_nothing(engine: &'static Engine) {
     assert_eq!(metric(&agent, "headroom_foreign_changes_total{container=\"web\"}"), Some(0.0));
     drop(web);
     is_gone(&agent, &bed, "web", 1);
-    let of_other: Vec<_> = agent.decisions("other").into_iter().map(|decided| (decided.from, decided.to)).collect();
-    assert_eq!(of_other, [(None, Some(60.0)), (Some(60.0), Some(50.0))], "nothing of it has reached the other one");
+    assert_eq!(agent.decisions("other"), of_other, "nothing of it has reached the other one");
     drop(other);
     is_gone(&agent, &bed, "other", 0);
     assert_eq!(agent.status()["containers"], json!([]));

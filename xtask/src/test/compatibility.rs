@@ -23,7 +23,7 @@ const PAGE: &str = "docs/compatibility.md";
 struct Seen {
     kernel: String,
     cgroup: String,
-    /// `machine`, `VM` or `VM with systemd`.
+    /// `machine`, `VM`, `VM with systemd` or `VM with engines`.
     place: String,
     /// `2026-11-22`.
     day: String,

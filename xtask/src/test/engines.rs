@@ -18,20 +18,25 @@ const SCRIPT: &str = "xtask/src/test/engines.sh";
 /// What this machine's kernel may lack is tried in guests only.
 const GUEST_ONLY: [&str; 1] = ["uplinks::lxd_sent"];
 
-/// What is not tried in guests.
-const MACHINE_ONLY: [&str; 0] = [];
-
 /// Fetches the engines where they are not there yet, and runs the tests that need them.
 pub(super) fn run(binaries: &[Binary]) -> Result<Outcome> {
     among(binaries, &GUEST_ONLY, |name, mut command| binaries::tee(name, &mut command))
 }
 
-/// The same in a guest.
-pub(super) fn run_in_guest(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Result<Outcome> {
+/// The same in a guest with cgroup v2.
+pub(super) fn run_in_guest(binaries: &[Binary]) -> Result<Outcome> {
     let timeout = Duration::from_secs(60 + u64::from(LONGEST));
     // What engines store is in its memory, too.
-    let guest = Guest { kernel, cgroup, cpus: 2, memory_mib: 3072, disk_mib: None, timeout, systemd: false };
-    among(binaries, &MACHINE_ONLY, |name, command| {
+    let guest = Guest {
+        kernel: Kernel::V6_12,
+        cgroup: Hierarchy::V2,
+        cpus: 2,
+        memory_mib: 3072,
+        disk_mib: None,
+        timeout,
+        systemd: false,
+    };
+    among(binaries, &[], |name, command| {
         let (text, success) = guests::output(&guest, &["sh", "-c", &guests::line(&command)].map(OsString::from))?;
         Ok(Program::of_run(name, &text, success))
     })

@@ -25,11 +25,12 @@ if [ "$1" = --inside ]; then
         umount "$place"
         mount -t "$kind" -o "${options#rw,}" "$kind" "$place"
     done
-    # Of v2's groups only those without processes of their own have others below; who started us is told by `init` to go, too.
+    # Of v2's groups only those without processes of their own have others below; who started us is told by `init.scope` to go, too. It is
+    # systemd's name, since LXC makes its groups beside it, and below any other that PID 1 is in.
     unified=$(hierarchies | awk '$1 == "cgroup2" { print $2 }')
     if [ -n "$unified" ]; then
-        mkdir "$unified/init"
-        echo $$ > "$unified/init/cgroup.procs"
+        mkdir "$unified/init.scope"
+        echo $$ > "$unified/init.scope/cgroup.procs"
         until enable "$unified" 2> /dev/null; do sleep 0.05; done
     fi
     mount -t tmpfs tmpfs /mnt
@@ -80,7 +81,7 @@ MOUNTS
 child=$!
 unified=$(hierarchies | awk '$1 == "cgroup2" { print $2 }')
 if [ -n "$unified" ]; then
-    until [ -d "$unified/$group/init" ] || ! kill -0 "$child" 2> /dev/null; do sleep 0.05; done
+    until [ -d "$unified/$group/init.scope" ] || ! kill -0 "$child" 2> /dev/null; do sleep 0.05; done
     echo "$child" > "$unified/cgroup.procs" || true
 fi
 code=0

@@ -19,6 +19,8 @@ pub(crate) enum Ground {
     Guest(Kernel, Hierarchy),
     /// A VM whose PID 1 is systemd.
     Systemd,
+    /// A VM in which engines run.
+    Engines,
 }
 
 impl Ground {
@@ -27,7 +29,7 @@ impl Ground {
         let layouts = [Hierarchy::V2, Hierarchy::V1, Hierarchy::Hybrid];
         let guests = Kernel::ALL.into_iter().flat_map(|kernel| layouts.map(|cgroup| (kernel, cgroup)));
         let guests = guests.filter(|(kernel, cgroup)| cgroup.is_in(*kernel)).map(|(kernel, cgroup)| Self::Guest(kernel, cgroup));
-        std::iter::once(Self::Machine).chain(guests).chain([Self::Systemd]).collect()
+        std::iter::once(Self::Machine).chain(guests).chain([Self::Systemd, Self::Engines]).collect()
     }
 
     /// As on the command line.
@@ -42,7 +44,7 @@ impl Ground {
         match self {
             Self::Machine => None,
             Self::Guest(kernel, _) => Some(kernel),
-            Self::Systemd => Some(Kernel::V6_12),
+            Self::Systemd | Self::Engines => Some(Kernel::V6_12),
         }
     }
 
@@ -56,6 +58,7 @@ impl Ground {
             Self::Machine => (layout_here()?, "machine"),
             Self::Guest(_, cgroup) => (cgroup.name(), "VM"),
             Self::Systemd => (Hierarchy::V2.name(), "VM with systemd"),
+            Self::Engines => (Hierarchy::V2.name(), "VM with engines"),
         };
         let text =
             |command: &mut Command| Ok::<_, anyhow::Error>(String::from_utf8_lossy(&process::output(command)?).trim().to_owned());
@@ -76,6 +79,7 @@ impl fmt::Display for Ground {
             Self::Machine => f.write_str("machine"),
             Self::Guest(kernel, cgroup) => write!(f, "{}/{}", kernel.name(), cgroup.name()),
             Self::Systemd => f.write_str("systemd"),
+            Self::Engines => f.write_str("engines"),
         }
     }
 }
