@@ -32,6 +32,9 @@ use crate::status::{Counters, HostStatus, Snapshot};
 /// Decisions that are kept for people.
 const DECISIONS: usize = 1000;
 
+/// Limits of the network are read with every so many rescans: they seldom change, and reading them takes a lock of the kernel's.
+const RESCANS_TO_LINKS: u32 = 3;
+
 /// The agent is said to be up when it has seen the containers that are there, or when that takes longer than this.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
@@ -143,7 +146,8 @@ impl Agent {
         let (found, news) = crossbeam_channel::unbounded();
         let tell = handle.clone();
         let tick = config.guardian.window[Resource::Mem];
-        let meter = Meter::spawn(Arc::new(hierarchies.clone()), news, tick, move |news| tell.tell(Command::News(news)))?;
+        let links = config.discovery.rescan * RESCANS_TO_LINKS;
+        let meter = Meter::spawn(Arc::new(hierarchies.clone()), news, tick, links, move |news| tell.tell(Command::News(news)))?;
         let search = watch::Settings {
             engines: config.discovery.engines.clone(),
             patterns: config.discovery.patterns.clone(),
