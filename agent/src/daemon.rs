@@ -32,6 +32,9 @@ use crate::status::{Counters, HostStatus, Snapshot};
 /// Decisions that are kept for people.
 const DECISIONS: usize = 1000;
 
+/// Limits of the network are read with every so many rescans: they seldom change, and reading them takes a lock of the kernel's.
+const RESCANS_TO_LINKS: u32 = 3;
+
 /// The agent is said to be up when it has seen the containers that are there, or when that takes longer than this.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
@@ -60,21 +63,21 @@ pub fn run(config_path: &Path, record: Option<&Path>) -> Result<()> {
     let (received, teller) = (line.received(), line.teller());
     teller.in_force(&own, problems);
     let link = Link::new(&config, parts, line)?;
-    let (looked_around, has_looked) = oneshot::channel();
+    let (tell_shown, shown) = oneshot::channel();
     let up = async {
-        first_look(looked, &handle).await;
-        looked_around.send(()).ok();
+        if timeout(LONGEST_LOOK, shown).await.is_err() {
+            tracing::warn!("the first look at the containers takes longer than {LONGEST_LOOK:?}; it goes on");
+        }
         tracing::info!(?address, ?socket, "headroom-agent is up");
     };
     let laid = received.documents();
     let reloads = signals::Reloads { config_path, own, doors: listeners.doors(), received, teller, laid };
     let linked = async {
+        first_look(looked, &handle).await;
+        tell_shown.send(()).ok();
+        // A report without the containers that are there would have been news of their end.
         match link {
-            Some(link) => {
-                // A report without the containers that are there would be news of their end.
-                has_looked.await.ok();
-                link.run().await;
-            }
+            Some(link) => link.run().await,
             None => std::future::pending().await,
         }
     };
@@ -143,7 +146,8 @@ impl Agent {
         let (found, news) = crossbeam_channel::unbounded();
         let tell = handle.clone();
         let tick = config.guardian.window[Resource::Mem];
-        let meter = Meter::spawn(Arc::new(hierarchies.clone()), news, tick, move |news| tell.tell(Command::News(news)))?;
+        let links = config.discovery.rescan * RESCANS_TO_LINKS;
+        let meter = Meter::spawn(Arc::new(hierarchies.clone()), news, tick, links, move |news| tell.tell(Command::News(news)))?;
         let search = watch::Settings {
             engines: config.discovery.engines.clone(),
             patterns: config.discovery.patterns.clone(),
@@ -182,16 +186,11 @@ impl Agent {
 
 /// Until every container that was there at the start is shown.
 async fn first_look(looked: Option<oneshot::Receiver<()>>, handle: &Handle) {
-    let shown = async {
-        if let Some(looked) = looked {
-            looked.await.ok();
-        }
-        // Commands are obeyed in order: this comes after the news of all of them.
-        handle.look("").await.ok();
-    };
-    if timeout(LONGEST_LOOK, shown).await.is_err() {
-        tracing::warn!("the first look at the containers takes longer than {LONGEST_LOOK:?}; it goes on");
+    if let Some(looked) = looked {
+        looked.await.ok();
     }
+    // Commands are obeyed in order: this comes after the news of all of them.
+    handle.look("").await.ok();
 }
 
 /// Forgets what was found of containers that went while no agent ran.

@@ -107,16 +107,17 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts it, and the thread that reads uplinks. `found` is where discovery sends; `tell` must not block.
+    /// Starts it, and the thread that reads uplinks, all of them once in `links`. `found` is where discovery sends; `tell` must not block.
     pub fn spawn(
         hierarchies: Arc<Hierarchies>,
         found: Receiver<Discovered>,
         tick: Duration,
+        links: Duration,
         tell: impl Fn(News) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let (asks, asked) = unbounded();
         let also = tell.clone();
-        let uplinks = Uplinks::spawn(move |changed| also(News::Uplinks(changed)))?;
+        let uplinks = Uplinks::spawn(links, move |changed| also(News::Uplinks(changed)))?;
         let mut state = State { hierarchies, targets: HashMap::new(), turn: 0, uplinks, tell: Box::new(tell) };
         let thread = std::thread::Builder::new()
             .name("meter".into())

@@ -19,9 +19,6 @@ use headroom_model::limit::Limit;
 use crate::cgroup::Cgroup;
 use network::Network;
 
-/// How often all of them are read: that takes some 0.1 ms each, and they seldom change.
-const PACE: Duration = Duration::from_secs(30);
-
 /// How long after a container appeared its engine has linked it.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -62,10 +59,10 @@ enum Told {
 }
 
 impl Uplinks {
-    /// Starts it. `tell` must not block.
-    pub fn spawn(tell: impl Fn(Changed) + Send + 'static) -> io::Result<Self> {
+    /// Starts it. All are read once in `pace`: that takes some 0.1 ms each. `tell` must not block.
+    pub fn spawn(pace: Duration, tell: impl Fn(Changed) + Send + 'static) -> io::Result<Self> {
         let (told, news) = unbounded();
-        let mut state = State { targets: HashMap::new(), has_failed: false, tell: Box::new(tell) };
+        let mut state = State { targets: HashMap::new(), pace, has_failed: false, tell: Box::new(tell) };
         std::thread::Builder::new().name("uplinks".into()).stack_size(256 * 1024).spawn(move || state.run(&news))?;
         Ok(Self { told })
     }
@@ -95,6 +92,7 @@ struct Target {
 
 struct State {
     targets: HashMap<u64, Target>,
+    pace: Duration,
     /// The last reading failed, and that was said.
     has_failed: bool,
     tell: Box<dyn Fn(Changed) + Send>,
@@ -102,7 +100,7 @@ struct State {
 
 impl State {
     fn run(&mut self, news: &Receiver<Told>) {
-        let mut all_at = Instant::now() + PACE;
+        let mut all_at = Instant::now() + self.pace;
         let mut next = all_at;
         loop {
             match news.recv_deadline(next) {
@@ -117,7 +115,7 @@ impl State {
                     let all = Instant::now() >= all_at;
                     self.read(all);
                     if all {
-                        all_at = Instant::now() + PACE;
+                        all_at = Instant::now() + self.pace;
                     }
                     next = all_at;
                 }

@@ -61,7 +61,7 @@ impl Drop for Cabled {
 }
 
 fn run(bed: &Bed) -> Agent {
-    bed.config().guard("cabled", "true", [20, 90, 10]).write();
+    bed.config().set("discovery", "rescan", "'500ms'").guard("cabled", "true", [20, 90, 10]).write();
     let agent = Agent::start(with(&granted()), bed.dir());
     agent.until_guarded("cabled");
     agent

@@ -18,3 +18,4 @@ mod phases;
 mod policy;
 mod updates;
 mod uplinks;
+mod watches;

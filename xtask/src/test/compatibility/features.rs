@@ -77,7 +77,7 @@ pub(super) const FEATURES: &[Feature] = &[
     row("the eBPF programs load, as long as recorded", &[("sampler", "verif")]),
     row("without BPF rights: the kernel's files, and why", &[("sampler", "fallback::"), ("daemon", "phases::without_bpf")]),
     row("with the unit's capabilities only", &[("daemon", "privileges::")]),
-    row("containers are found, named, forgotten", &[("discovery", ""), ("discovery_watches", ""), ("discovery_lxc", "")]),
+    row("containers are found, named, forgotten", &[("discovery", ""), ("discovery_watches", ""), ("engines", "watches::")]),
     row("limits follow usage through the five phases", &[("daemon", "phases::limits")]),
     row("the sum of limits never passes the host", &[("daemon", "full::"), ("daemon", "first::the_sum")]),
     row("what something else changes", &[("daemon", "foreign::")]),
