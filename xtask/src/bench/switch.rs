@@ -33,7 +33,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let mut players = Players::of(&mut running)?;
     players.play(500)?;
 
-    let (mut on, mut off) = (Vec::new(), Vec::new());
+    let (mut on, mut off, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..PAIRS {
         // Either comes first in half of the pairs, so that a trend favours neither.
         let with_agent = |players: &mut Players| -> Result<Round> {
@@ -51,6 +51,10 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
         on.push((with, without));
         let (one, other) = (players.play(MS)?, players.play(MS)?);
         off.push(if pair % 2 == 0 { (one, other) } else { (other, one) });
+        let attached = Attached::start(built)?;
+        let with_empty = players.play(MS)?;
+        drop(attached);
+        empty.push((with_empty, other));
     }
     let slowdown = |pairs: &[(Round, Round)], of: fn(&Round) -> f64| {
         median(pairs.iter().map(|(a, b)| (of(a) / of(b) - 1.0) * 100.0).collect())
@@ -63,9 +67,33 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
         Row::told("ping-pong, agent on against off", on_wall, "%"),
         Row::told("ping-pong, off against off", off_wall, "%"),
         Row::told("ping-pong, slow-down in CPU time", on_cpu - off_cpu, "%"),
+        Row::told("ping-pong, slow-down by an empty program on the same hook", slowdown(&empty, |r| r.wall) - off_wall, "%"),
+        Row::told("ping-pong, the same in CPU time", slowdown(&empty, |r| r.cpu) - off_cpu, "%"),
         Row::told("ping-pong, a round trip without the agent", median(rounds.clone().map(|r| r.wall).collect()), "ns"),
-        Row::told("ping-pong, the same in CPU time", median(rounds.map(|r| r.cpu).collect()), "ns"),
+        Row::told("ping-pong, a round trip in CPU time", median(rounds.map(|r| r.cpu).collect()), "ns"),
     ])
+}
+
+/// An empty program on the hook of the agent's, until this is dropped: what no program there could be without.
+struct Attached(Running);
+
+impl Attached {
+    fn start(built: &Built) -> Result<Self> {
+        let mut command = Command::new(built.example("bench_sampler"));
+        let mut running = Running::start(command.arg("empty").stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        let mut said = String::new();
+        BufReader::new(running.child.stdout.as_mut().context("no pipe from bench_sampler")?).read_line(&mut said)?;
+        ensure!(said == "attached\n", "bench_sampler said {said:?}");
+        Ok(Self(running))
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // With its input it ends, and with it the program's place on the hook.
+        drop(self.0.child.stdin.take());
+        drop(self.0.child.wait());
+    }
 }
 
 /// The two of them, in a process of their own.
