@@ -72,7 +72,7 @@ fn a_limit_follows_its_writer() {
     });
     let writer = Writer::start(&cont0, &disk, "direct");
     agent.until("its disk is found", |_| limit(&cont0, disk.device) == Some(32.0));
-    assert_eq!(agent.notes("cont0"), "[]");
+    agent.until("nothing is missing any more", |agent| agent.notes("cont0") == "[]");
     let kept = bed.records()["cont0"]["resources"]["disk_write"].clone();
     assert_eq!((&kept["limit"], &kept["device"]), (&json!("unlimited"), &json!(disk.device.to_string())));
 

@@ -91,7 +91,17 @@ fn kernel_files(vm: &Path, kernel: Kernel) -> Result<KernelFiles> {
 }
 
 /// What tests with engines take: those, and what images are made of.
-const ENGINES: [&str; 8] = ["docker.io", "podman", "runc", "lxc", "lxd", "lxd-client", "busybox-static", "squashfs-tools"];
+const ENGINES: [&str; 9] = [
+    "docker.io",
+    "podman",
+    "runc",
+    "lxc",
+    "lxd",
+    "lxd-client",
+    "containernetworking-plugins",
+    "busybox-static",
+    "squashfs-tools",
+];
 
 /// Finds or fetches the packages of engines, to be laid over the machine's `/usr` and `/etc`: the directory, or none where this is no Debian.
 pub(crate) fn engines(vm: &Path) -> Result<Option<PathBuf>> {
