@@ -61,6 +61,11 @@ pub(crate) fn engines() -> Result<Option<std::path::PathBuf>> {
     assets::engines(&repo::root().join(HOME))
 }
 
+/// A busybox that asks for no libraries: the machine's own, or the one that guests boot with.
+pub(crate) fn busybox() -> Result<std::path::PathBuf> {
+    assets::busybox(&repo::root().join(HOME))
+}
+
 /// Runs `cargo xtask vm`. Exit codes: the command's own; 124 the time was up; 125 the guest did not work; 130 interrupted.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let guest = Guest {

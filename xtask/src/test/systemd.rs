@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use super::tally::Program;
 use super::{Outcome, guests};
 use crate::repo;
-use crate::vm::{Guest, Hierarchy, Kernel, SYSTEMD};
+use crate::vm::{self, Guest, Hierarchy, Kernel, SYSTEMD};
 
 /// What runs in the guest; it says what it found as cargo's test programs do.
 const SCRIPT: &str = "xtask/src/test/systemd.sh";
@@ -35,6 +35,7 @@ pub(super) fn run() -> Result<Outcome> {
     let root = repo::root();
     let mut words = vec![OsString::from("sh")];
     words.extend([SCRIPT, AGENT, UNIT].map(|file| root.join(file).into_os_string()));
+    words.push(vm::busybox()?.into_os_string());
     let (text, success) = guests::output(&guest, &words)?;
     Ok(Outcome::Tests(vec![Program::of_run(UNIT.to_owned(), &text, success)]))
 }

@@ -1,6 +1,6 @@
-# The packaged unit under a real systemd: run as root in a guest that systemd booted. Arguments: the agent, the unit.
+# The packaged unit under a real systemd: run as root in a guest that systemd booted. Arguments: the agent, the unit, a busybox.
 # Two services of systemd are the containers: one that burns CPU and one that idles.
-agent=$1 unit=$2
+agent=$1 unit=$2 busybox=$3
 config=/etc/headroom/agent.toml
 slice=/sys/fs/cgroup/system.slice
 busy=$slice/headroom-test-busy.service/cpu.max
@@ -101,7 +101,7 @@ what_systemd_writes_is_put_back() {
     systemctl daemon-reload
     until_true 60 has_logged 'action="Reassert"' "$told" && until_true 60 is $idle 50 && until_true 10 counted
 }
-counted() { busybox wget -qO- http://127.0.0.1:8000/metrics | grep -q '^headroom_foreign_changes_total{container="headroom-test-idle.service"} [1-9]'; }
+counted() { "$busybox" wget -qO- http://127.0.0.1:8000/metrics | grep -q '^headroom_foreign_changes_total{container="headroom-test-idle.service"} [1-9]'; }
 
 what_systemd_writes_is_adopted_when_asked_to() {
     settings '[scaler]

@@ -49,6 +49,13 @@ pub(crate) fn prepare(vm: &Path, kernel: Kernel) -> Result<(Tools, KernelFiles)>
     Ok((tools, files))
 }
 
+/// Finds or fetches what guests boot with, of which this is a part.
+pub(crate) fn busybox(vm: &Path) -> Result<PathBuf> {
+    let lock = File::create(vm.join("lock"))?;
+    lock.lock()?;
+    Ok(tools(vm)?.busybox)
+}
+
 fn tools(vm: &Path) -> Result<Tools> {
     let root = vm.join("tools");
     let fetched = root.join("usr/bin/qemu-system-x86_64");
