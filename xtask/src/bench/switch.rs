@@ -68,7 +68,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
         Row::told("ping-pong, off against off", off_wall, "%"),
         Row::told("ping-pong, slow-down in CPU time", on_cpu - off_cpu, "%"),
         Row::told("ping-pong, slow-down by an empty program on the same hook", slowdown(&empty, |r| r.wall) - off_wall, "%"),
-        Row::told("ping-pong, the same in CPU time", slowdown(&empty, |r| r.cpu) - off_cpu, "%"),
+        Row::told("ping-pong, slow-down by an empty program, in CPU time", slowdown(&empty, |r| r.cpu) - off_cpu, "%"),
         Row::told("ping-pong, a round trip without the agent", median(rounds.clone().map(|r| r.wall).collect()), "ns"),
         Row::told("ping-pong, a round trip in CPU time", median(rounds.map(|r| r.cpu).collect()), "ns"),
     ])
