@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::sampler::{Passed, UsageSource};
 
-/// A window longer than so many of its lengths is a gap (suspend, a paused VM): not judged.
+/// A window longer than so many of its lengths is a gap (suspend, a paused VM): not judged, but by what was certain in time.
 pub(super) const GAP: u64 = 5;
 
 /// The window that is open.
@@ -69,10 +69,9 @@ impl State {
         self.window.opened_ns = now;
         self.measure(length, is_gap);
         self.latencies.record(Timed::Sampling, clock::monotonic_ns().saturating_sub(now));
-        if is_gap {
-            self.counters.gaps += 1;
-        } else if self.config.guardian.active {
-            self.judge_windows(due.min(now));
+        self.counters.gaps += u64::from(is_gap);
+        if self.config.guardian.active {
+            self.judge_windows(due.min(now), is_gap);
         }
         self.reopen();
         self.check_drift();
@@ -107,7 +106,8 @@ impl State {
             let usage = match (entry.opened, ends) {
                 // A window that ended late has a lower mean than was certain while it should have ended in time: what it was judged by counts.
                 (Some(opened), Some(ends)) if !is_gap => Some(opened.mean(ends).max(entry.certain)),
-                _ => None,
+                // Of a gap that is known which its limit was raised by while it was open.
+                _ => Some(entry.certain).filter(|certain| *certain > 0.0),
             };
             entry.certain = 0.0;
             entry.opened = ends;
@@ -122,7 +122,7 @@ impl State {
             let has_run = usage.is_some_and(|now| now > 0.0) || entry.usage[Resource::Cpu].is_some_and(|before| before > 0.0);
             let throttled =
                 if reads_throttling && has_run && entry.phase == Phase::Guarded { entry.newly_throttled() } else { None };
-            entry.usage[Resource::Cpu] = usage;
+            entry.usage[Resource::Cpu] = usage.filter(|_| !is_gap);
             let split = if reads_split { entry.cpu_split(length_ns) } else { None };
             if let Some(guarded) = &mut entry.subject.resources[Resource::Cpu] {
                 guarded.usage = usage;
@@ -133,11 +133,17 @@ impl State {
         }
     }
 
-    /// Judges the CPU windows that have just ended, until no raise asks for another look.
-    fn judge_windows(&mut self, ended_ns: u64) {
+    /// Judges the CPU windows that have just ended, until no raise asks for another look. Of a gap those that were judged while it was open:
+    /// what is recorded of them leads to the same decisions again.
+    fn judge_windows(&mut self, ended_ns: u64, is_gap: bool) {
         let cpu = ResourceSet::only(Resource::Cpu);
         let mut due = std::mem::take(&mut self.due);
-        due.extend(self.entries.iter().filter(|(_, e)| e.phase == Phase::Guarded && !e.goes_on).map(|(id, _)| *id));
+        let has_ended = |e: &Entry| {
+            e.phase == Phase::Guarded
+                && !e.goes_on
+                && (!is_gap || e.subject.resources[Resource::Cpu].as_ref().is_some_and(|cpu| cpu.usage.is_some()))
+        };
+        due.extend(self.entries.iter().filter(|(_, entry)| has_ended(entry)).map(|(id, _)| *id));
         self.record_windows(&due, Resource::Cpu, ended_ns);
         while !due.is_empty() {
             for id in due.drain(..) {

@@ -1,8 +1,8 @@
 //! A running agent: the binary with its own configuration, state directory, socket and port, and a bare HTTP client for it.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::{self, DirEntry, File};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,17 @@ impl Agent {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
+    }
+
+    /// Stops it until it gets a SIGCONT, and waits until each of its threads has.
+    pub(crate) fn halt(&self) {
+        self.signal(Signal::SIGSTOP);
+        let threads = format!("/proc/{}/task", self.pid());
+        let runs =
+            |thread: io::Result<DirEntry>| !fs::read_to_string(thread.unwrap().path().join("stat")).unwrap().contains(") T ");
+        while fs::read_dir(&threads).unwrap().any(runs) {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub(crate) fn kill9(&mut self) {

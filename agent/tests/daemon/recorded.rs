@@ -5,6 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::agent::BINARY;
@@ -36,6 +37,15 @@ fn same_again(bed: &Bed, profile: &str) {
         load.set_duty(duty);
         thread::sleep(Duration::from_millis(1800));
     }
+    // A burst comes while the agent stands still, for longer than any window: it is told of it, and judges that window by no more.
+    agent.halt();
+    load.set_duty(1.0);
+    thread::sleep(Duration::from_millis(700));
+    agent.signal(Signal::SIGCONT);
+    thread::sleep(Duration::from_millis(300));
+    load.set_duty(0.0);
+    thread::sleep(Duration::from_millis(1500));
+    assert!(agent.get("/status")["counters"]["gaps"].as_u64() > Some(0), "{}", agent.get("/status")["counters"]);
     let mut live = agent.decisions("cont0");
     agent.end();
     let first = live.remove(0);

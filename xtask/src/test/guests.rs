@@ -18,14 +18,13 @@ use crate::vm::{Ending, Guest, Hierarchy, Kernel};
 const MARK: &str = "headroom-test-program:";
 
 /// What is tested on this machine only: the program, and the part of a test's name in it. In a guest `phases` failed, the deaths and
-/// the vanishing take many minutes, `full` passed but is slow, and so are the thousand lowerings; in busy ones, of 6.1
-/// with v1 and of 7.2, `replay` decided otherwise than the agent had (`recorded`); emulated CPUs do not get through the forty loads of `storm` in a window.
-const MACHINE_ONLY: [(&str, &str); 7] = [
+/// the vanishing take many minutes, `full` passed but is slow, and so are the thousand lowerings; emulated CPUs do not get through the
+/// forty loads of `storm` in a window.
+const MACHINE_ONLY: [(&str, &str); 6] = [
     ("daemon", "crash::killed_at_any_moment_it_takes_up_where_it_was"),
     ("daemon", "foreign::a_container_that_vanishes_is_no_failure"),
     ("daemon", "full::"),
     ("daemon", "phases::"),
-    ("daemon", "recorded::"),
     ("daemon", "squeeze::a_thousand_lowerings"),
     ("daemon", "storm::"),
 ];
