@@ -9,6 +9,7 @@ mod systemd;
 mod tally;
 
 use std::process::{Command, ExitCode};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (here, elsewhere): (Vec<_>, Vec<_>) = grounds.into_iter().partition(|ground| *ground == Ground::Machine);
     let mut steps = Vec::new();
     for ground in &here {
-        steps.extend(on(*ground, &built)?);
+        steps.extend(on(*ground, &built, Show::AsItComes)?);
     }
     // What mostly compiles has the time that the tests in guests spend waiting.
     let (guests, checks) = thread::scope(|scope| {
@@ -78,10 +79,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             give_way()?;
             checks(!here.is_empty())
         });
-        let guests: Result<Vec<_>> = elsewhere.iter().map(|ground| on(*ground, &built)).collect();
-        (guests, checks.join())
+        (in_guests(&elsewhere, &built), checks.join())
     });
-    steps.extend(guests?.into_iter().flatten());
+    steps.extend(guests?);
     steps.extend(checks.map_err(|_panic| anyhow!("a check panicked"))??);
     let missing = couchdb::missing();
     if !missing.is_empty() {
@@ -112,8 +112,39 @@ fn grounds_of(args: &Args) -> Vec<Ground> {
     }
 }
 
+/// So many guests run at once. Their tests mostly wait; on two CPUs, of three some tests' programs came too late.
+const BESIDE: usize = 2;
+
+/// Everything that is tested in guests, the last of them first, which takes longest; told in the order of the grounds.
+fn in_guests(grounds: &[Ground], built: &[Binary]) -> Result<Vec<Step>> {
+    let show = if grounds.len() > 1 { Show::LinesOf } else { |_| Show::AsItComes };
+    let waiting: Mutex<Vec<_>> = Mutex::new(grounds.iter().copied().enumerate().collect());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let one_after_the_other = || -> Result<Vec<_>> {
+        std::iter::from_fn(next).map(|(place, ground)| Ok((place, on(ground, built, show(ground))?))).collect()
+    };
+    let done: Vec<_> = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..BESIDE).map(|_| scope.spawn(one_after_the_other)).collect();
+        lanes.into_iter().map(|lane| lane.join().map_err(|_panic| anyhow!("a guest's thread panicked"))).collect()
+    });
+    let mut steps = Vec::new();
+    for lane in done {
+        steps.extend(lane??);
+    }
+    steps.sort_by_key(|(place, _)| *place);
+    Ok(steps.into_iter().flat_map(|(_, steps)| steps).collect())
+}
+
+/// How a guest's output is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    AsItComes,
+    /// Beside that of another: whole lines, the ground's name before each.
+    LinesOf(Ground),
+}
+
 /// Everything that is tested on one ground.
-fn on(ground: Ground, built: &[Binary]) -> Result<Vec<Step>> {
+fn on(ground: Ground, built: &[Binary], show: Show) -> Result<Vec<Step>> {
     let step = |name: &str, step: &dyn Fn() -> Result<Outcome>| timed(name, Some(ground), step);
     Ok(match ground {
         Ground::Machine => vec![
@@ -122,10 +153,10 @@ fn on(ground: Ground, built: &[Binary]) -> Result<Vec<Step>> {
         ],
         Ground::Guest(kernel, cgroup) => {
             let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
-            vec![step(&name, &|| guests::run(kernel, cgroup, built))?]
+            vec![step(&name, &|| guests::run(kernel, cgroup, built, show))?]
         }
-        Ground::Systemd => vec![step("VM, systemd and the unit", &systemd::run)?],
-        Ground::Engines => vec![step("VM, engines, with the agent beside them", &|| engines::run_in_guest(built))?],
+        Ground::Systemd => vec![step("VM, systemd and the unit", &|| systemd::run(show))?],
+        Ground::Engines => vec![step("VM, engines, with the agent beside them", &|| engines::run_in_guest(built, show))?],
     })
 }
 

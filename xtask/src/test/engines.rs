@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::binaries::{self, Binary, LONGEST};
 use super::tally::Program;
-use super::{Outcome, guests};
+use super::{Outcome, Show, guests};
 use crate::repo;
 use crate::vm::{self, Guest, Hierarchy, Kernel};
 
@@ -24,7 +24,7 @@ pub(super) fn run(binaries: &[Binary]) -> Result<Outcome> {
 }
 
 /// The same in a guest with cgroup v2.
-pub(super) fn run_in_guest(binaries: &[Binary]) -> Result<Outcome> {
+pub(super) fn run_in_guest(binaries: &[Binary], show: Show) -> Result<Outcome> {
     let timeout = Duration::from_secs(60 + u64::from(LONGEST));
     // What engines store is in its memory, too.
     let guest = Guest {
@@ -37,7 +37,7 @@ pub(super) fn run_in_guest(binaries: &[Binary]) -> Result<Outcome> {
         systemd: false,
     };
     among(binaries, &[], |name, command| {
-        let (text, success) = guests::output(&guest, &["sh", "-c", &guests::line(&command)].map(OsString::from))?;
+        let (text, success) = guests::output(&guest, show, &["sh", "-c", &guests::line(&command)].map(OsString::from))?;
         Ok(Program::of_run(name, &text, success))
     })
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::Outcome;
 use super::binaries::{Binary, LONGEST};
 use super::tally::Program;
+use super::{Outcome, Show};
 use crate::process::shell_word;
 use crate::vm::{Ending, Guest, Hierarchy, Kernel};
 
@@ -38,14 +38,14 @@ const GUEST_ONLY: [(&str, &str); 4] =
 const DISK_MIB: u32 = 256;
 
 /// Boots one guest and runs every test program that meets the kernel.
-pub(super) fn run(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Result<Outcome> {
+pub(super) fn run(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary], show: Show) -> Result<Outcome> {
     let chosen: Vec<_> = binaries.iter().filter(|binary| binary.meets_kernel()).collect();
     if chosen.is_empty() {
         return Ok(Outcome::LeftOut("there are no tests in agent/tests".to_owned()));
     }
     let timeout = Duration::from_secs(60 + u64::from(LONGEST) * chosen.len() as u64);
     let guest = Guest { kernel, cgroup, cpus: 2, memory_mib: 2048, disk_mib: Some(DISK_MIB), timeout, systemd: false };
-    let (text, _) = output(&guest, &["sh", "-c", &script(&chosen, cgroup)].map(OsString::from))?;
+    let (text, _) = output(&guest, show, &["sh", "-c", &script(&chosen, cgroup)].map(OsString::from))?;
     let program = |(binary, run): (&&Binary, Option<(&str, bool)>)| match run {
         Some((output, success)) => Program::of_run(binary.name(), output, success),
         None => Program::unfinished(binary.name()),
@@ -53,17 +53,18 @@ pub(super) fn run(kernel: Kernel, cgroup: Hierarchy, binaries: &[Binary]) -> Res
     Ok(Outcome::Tests(chosen.iter().zip(runs(&text, chosen.len())).map(program).collect()))
 }
 
-/// Boots and runs a command, its output shown as it comes; gives what it wrote, and whether its exit code was 0.
-pub(super) fn output(guest: &Guest, words: &[OsString]) -> Result<(String, bool)> {
-    let mut output = Tee::default();
+/// Boots and runs a command, its output shown meanwhile; gives what it wrote, and whether its exit code was 0.
+pub(super) fn output(guest: &Guest, show: Show, words: &[OsString]) -> Result<(String, bool)> {
+    let mut output = Tee::new(show, io::stdout());
     let ending = guest.run(words, &mut output)?;
+    output.end()?;
     if let Some(trouble) = ending.trouble(guest) {
         eprintln!("test: {trouble}");
     }
     if ending == Ending::Interrupted {
         bail!("interrupted");
     }
-    Ok((String::from_utf8_lossy(&output.0).into_owned(), ending == Ending::Exited(0)))
+    Ok((String::from_utf8_lossy(&output.kept).into_owned(), ending == Ending::Exited(0)))
 }
 
 /// Runs the programs one after the other, each between marks: its number, then its number and exit code.
@@ -112,23 +113,67 @@ fn runs(text: &str, count: usize) -> Vec<Option<(&str, bool)>> {
 }
 
 /// Shows and keeps what is written.
-#[derive(Default)]
-struct Tee(Vec<u8>);
+struct Tee<W> {
+    show: Show,
+    to: W,
+    kept: Vec<u8>,
+    /// How much of it has been shown.
+    shown: usize,
+}
 
-impl Write for Tee {
+impl<W: Write> Tee<W> {
+    fn new(show: Show, to: W) -> Self {
+        Self { show, to, kept: Vec::new(), shown: 0 }
+    }
+
+    /// Shows what is left, be it half a line.
+    fn end(&mut self) -> io::Result<()> {
+        if self.shown < self.kept.len() {
+            self.write_all(b"\n")?;
+        }
+        self.flush()
+    }
+}
+
+impl<W: Write> Write for Tee<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        io::stdout().write_all(bytes).map(|()| bytes.len())
+        self.kept.extend_from_slice(bytes);
+        let Show::LinesOf(ground) = self.show else {
+            self.shown = self.kept.len();
+            return self.to.write_all(bytes).map(|()| bytes.len());
+        };
+        while let Some(length) = self.kept[self.shown..].iter().position(|byte| *byte == b'\n') {
+            let line = self.shown..=self.shown + length;
+            self.to.write_all(&[format!("{ground}: ").as_bytes(), &self.kept[line.clone()]].concat())?;
+            self.shown = line.end() + 1;
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
+        self.to.flush()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test::compatibility::Ground;
+
+    #[test]
+    fn beside_another_guest_each_line_says_whose_it_is() {
+        let (mut plain, mut named) = (Vec::new(), Vec::new());
+        for (show, to) in [(Show::AsItComes, &mut plain), (Show::LinesOf(Ground::Systemd), &mut named)] {
+            let mut tee = Tee::new(show, to);
+            for part in ["a te", "st\nanother", "\n\nhalf"] {
+                tee.write_all(part.as_bytes()).unwrap();
+            }
+            tee.end().unwrap();
+            assert!(tee.kept.starts_with(b"a test\nanother\n\nhalf"));
+        }
+        assert_eq!(String::from_utf8(plain).unwrap(), "a test\nanother\n\nhalf");
+        assert_eq!(String::from_utf8(named).unwrap(), "systemd: a test\nsystemd: another\nsystemd: \nsystemd: half\n");
+    }
 
     #[test]
     fn a_command_as_a_line_of_shell_does_the_same() {

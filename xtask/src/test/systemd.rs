@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::tally::Program;
-use super::{Outcome, guests};
+use super::{Outcome, Show, guests};
 use crate::repo;
 use crate::vm::{self, Guest, Hierarchy, Kernel, SYSTEMD};
 
@@ -17,7 +17,7 @@ const AGENT: &str = "target/release/headroom-agent";
 const UNIT: &str = "configs/systemd/headroom-agent.service";
 
 /// Builds the agent as it is shipped, boots systemd and runs the script.
-pub(super) fn run() -> Result<Outcome> {
+pub(super) fn run(show: Show) -> Result<Outcome> {
     if !Path::new(SYSTEMD).exists() {
         return Ok(Outcome::LeftOut(format!("{SYSTEMD} is not on this machine: apt install systemd dbus")));
     }
@@ -36,6 +36,6 @@ pub(super) fn run() -> Result<Outcome> {
     let mut words = vec![OsString::from("sh")];
     words.extend([SCRIPT, AGENT, UNIT].map(|file| root.join(file).into_os_string()));
     words.push(vm::busybox()?.into_os_string());
-    let (text, success) = guests::output(&guest, &words)?;
+    let (text, success) = guests::output(&guest, show, &words)?;
     Ok(Outcome::Tests(vec![Program::of_run(UNIT.to_owned(), &text, success)]))
 }
