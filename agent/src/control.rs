@@ -161,6 +161,8 @@ fn run(parts: Parts, inbox: &Inbox, published: Arc<ArcSwap<Snapshot>>) -> Result
                     }
                     other => state.obey(other),
                 }
+                // Nobody's burst waits until every command is carried out.
+                state.judge_early();
                 if state.cpu_window() != window {
                     waiter.every(state.open_windows(), state.cpu_window()).context("cannot set the window's timer")?;
                 }

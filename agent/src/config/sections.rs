@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use headroom_model::resource::{PerResource, Resource};
+use headroom_records::cache;
 use toml::de::DeValue;
 
 use super::kinds::{boolean, duration, glob, naming_regex, one_of, or_off, path, text, whole, within};
@@ -126,7 +127,7 @@ pub(super) fn sampler(section: Section<'_>) -> Sampler {
     let source = one_of(&[("auto", None), ("ebpf", Some(SourceKind::Ebpf)), ("cgroupfs", Some(SourceKind::Cgroupfs))]);
     let sampler = Sampler {
         source: section.or("source", None, source),
-        max_containers: section.or("max_containers", 4096, whole(1..=65536)),
+        max_containers: section.or("max_containers", 4096, whole(1..=cache::MAX_SLOTS)),
         audit_interval: section.or("audit_interval", 10 * SECOND, duration(SECOND..=HOUR)),
     };
     section.close();

@@ -308,6 +308,7 @@ fn what_will_hardly_be_meant_is_warned_of() {
             format!("{container}cpu = {{ min = 50, max = 100, boundary = 25 }}"),
             "cpu can never be lowered: min + 2 x boundary is 100",
         ),
+        ("guardian.window.cpu = \"20ms\"\n".to_owned(), "guardian.window.cpu is 20ms, shorter than scaler.period (100ms)"),
         (format!("{container}engine = \"systemd\"\ncpu = {{ min = 5, max = 100 }}"), "discovery.engines does not look for"),
     ];
     for (text, part) in cases {

@@ -10,6 +10,13 @@ use crate::status::GuardMode;
 /// One sentence each, in the file's order.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
+    let (window, period) = (config.guardian.window[Resource::Cpu], config.scaler.period);
+    if window < period {
+        warnings.push(format!(
+            "guardian.window.cpu is {window:?}, shorter than scaler.period ({period:?}): a container that has used its quota looks idle for \
+             the rest of the period, and is lowered"
+        ));
+    }
     for rule in config.containers.iter().filter(|rule| rule.guard != GuardMode::Off) {
         warnings.extend(of_rule(config, rule).into_iter().map(|warning| format!("{}: {warning}", rule.origin)));
     }

@@ -318,6 +318,14 @@ impl State {
                 Cause::Kept => ("Pin", "it had no cores of its own".to_owned()),
             };
             self.set(id, resource, action, why, (held, Limit::At(limit)));
+        } else if is_real && resource == Resource::Cpu {
+            let wanted = self.cpu_limit(Limit::At(limit));
+            if let Some(entry) = self.entries.get_mut(&id) {
+                // It comes with a burst and a period of others': ours are set at the next look.
+                entry.burst_is_behind = entry.cpu.is_some_and(|stands| {
+                    stands.period_us != wanted.period_us || stands.burst_us.is_some_and(|left| Some(left) != wanted.burst_us)
+                });
+            }
         }
         Ok(())
     }

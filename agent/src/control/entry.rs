@@ -44,7 +44,7 @@ pub(super) struct Entry {
     pub(super) quota: Option<CpuQuota>,
     /// The CPU limit as last written or read.
     pub(super) cpu: Option<CpuLimit>,
-    /// Our last raise left the burst as it was: it is to follow.
+    /// The burst or the period is not the one that goes with the quota, since our last raise left it or it was found so: it is to follow.
     pub(super) burst_is_behind: bool,
     /// How often something else had changed a limit of it.
     pub(super) foreign_changes: u64,

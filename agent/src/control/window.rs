@@ -20,14 +20,18 @@ pub(super) const GAP: u64 = 5;
 
 /// The window that is open.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "units belong into names")]
 pub(super) struct Window {
     length_ns: u64,
     opened_ns: u64,
+    /// When it should end: on the timer's grid, be it opened late.
+    due_ns: u64,
 }
 
 impl Window {
     pub(super) fn new(length: Duration) -> Self {
-        Self { length_ns: nanos(length), opened_ns: clock::monotonic_ns() }
+        let (length_ns, opened_ns) = (nanos(length), clock::monotonic_ns());
+        Self { length_ns, opened_ns, due_ns: opened_ns + length_ns }
     }
 
     pub(super) fn set_length(&mut self, length: Duration) {
@@ -39,9 +43,16 @@ impl Window {
         Opening { at_ns: self.opened_ns, used_ns }
     }
 
-    /// When it should end.
-    fn due_ns(&self) -> u64 {
-        self.opened_ns + self.length_ns
+    /// One that begins the grid.
+    fn begin(&mut self, now_ns: u64) {
+        (self.opened_ns, self.due_ns) = (now_ns, now_ns + self.length_ns);
+    }
+
+    /// The next one, which is due when the timer expires next, but for a remainder of the grid that is shorter than half a window.
+    fn next(&mut self, now_ns: u64) {
+        let least = now_ns + self.length_ns / 2;
+        let grids = least.saturating_sub(self.due_ns).div_ceil(self.length_ns.max(1)).max(1);
+        (self.opened_ns, self.due_ns) = (now_ns, self.due_ns + grids * self.length_ns);
     }
 }
 
@@ -52,26 +63,26 @@ pub(super) fn nanos(duration: Duration) -> u64 {
 impl State {
     /// Begins with the first window. Returns when it ends, `CLOCK_MONOTONIC` ns.
     pub(super) fn open_windows(&mut self) -> u64 {
-        self.window.opened_ns = clock::monotonic_ns();
+        self.window.begin(clock::monotonic_ns());
         self.reopen();
-        self.window.due_ns()
+        self.window.due_ns
     }
 
     /// The window's timer has expired.
     pub(super) fn end_window(&mut self) {
         let now = clock::monotonic_ns();
-        let (length, due) = (now.saturating_sub(self.window.opened_ns), self.window.due_ns());
+        let (length, due) = (now.saturating_sub(self.window.opened_ns), self.window.due_ns);
         // After a late end the timer comes back to its grid with a short window: it is left to the next.
-        if length < self.window.length_ns / 2 {
+        if now < due {
             return;
         }
         let is_gap = length > GAP * self.window.length_ns;
-        self.window.opened_ns = now;
+        self.window.next(now);
         self.measure(length, is_gap);
         self.latencies.record(Timed::Sampling, clock::monotonic_ns().saturating_sub(now));
         self.counters.gaps += u64::from(is_gap);
         if self.config.guardian.active {
-            self.judge_windows(due.min(now), is_gap);
+            self.judge_windows(due, is_gap);
         }
         self.reopen();
         self.check_drift();
@@ -109,7 +120,6 @@ impl State {
                 // Of a gap that is known which its limit was raised by while it was open.
                 _ => Some(entry.certain).filter(|certain| *certain > 0.0),
             };
-            entry.certain = 0.0;
             entry.opened = ends;
             if let (Some(slot), Some(used_ns)) = (entry.slot, used) {
                 self.source.open(slot, used_ns);
@@ -119,11 +129,14 @@ impl State {
                 self.counters.early_missed += 1;
             }
             // One that has not run was not throttled: most containers are idle most of the time.
-            let has_run = usage.is_some_and(|now| now > 0.0) || entry.usage[Resource::Cpu].is_some_and(|before| before > 0.0);
+            let has_run =
+                is_gap || usage.is_some_and(|now| now > 0.0) || entry.usage[Resource::Cpu].is_some_and(|before| before > 0.0);
             let throttled =
                 if reads_throttling && has_run && entry.phase == Phase::Guarded { entry.newly_throttled() } else { None };
             entry.usage[Resource::Cpu] = usage.filter(|_| !is_gap);
             let split = if reads_split { entry.cpu_split(length_ns) } else { None };
+            // What a gap brought besides nobody knew in time.
+            let (split, throttled) = if is_gap { (None, throttled.map(|_| 0.0)) } else { (split, throttled) };
             if let Some(guarded) = &mut entry.subject.resources[Resource::Cpu] {
                 guarded.usage = usage;
                 guarded.split = split;
@@ -167,9 +180,15 @@ impl State {
             return;
         }
         let end = ended_ns as f64 / 1e9;
-        for entry in ids.iter().filter_map(|id| self.entries.get(id)).filter(|entry| entry.may_judge(resource, end)) {
+        for entry in ids.iter().filter_map(|id| self.entries.get(id)) {
             let guarded = entry.subject.resources[resource].as_ref();
             let (usage, throttled) = (guarded.and_then(|g| g.usage), guarded.and_then(|g| g.throttled));
+            // What was judged early counts, also where a write that goes on since then keeps its end from being judged.
+            let usage = match entry.certain {
+                _ if entry.may_judge(resource, end) => usage,
+                certain if resource == Resource::Cpu && certain > 0.0 => Some(certain),
+                _ => continue,
+            };
             self.journal.window(Recorded {
                 structure: Arc::clone(&entry.name),
                 resource,
@@ -201,6 +220,7 @@ impl State {
         let mut passed = std::mem::take(&mut self.passed);
         let now = Self::now();
         for entry in self.entries.values_mut() {
+            entry.certain = 0.0;
             passed.extend(arm(entry, self.source.as_mut(), &self.config, self.window, now));
         }
         for one in passed.drain(..) {
@@ -235,6 +255,10 @@ impl State {
 
     /// Returns the next word about the same container, where the raise is not enough for what it has used by now.
     fn judge_once(&mut self, passed: &Passed) -> Option<Passed> {
+        // Part of it was used after the window should have ended: its end, which is late, judges it by its real length.
+        if passed.at_ns > self.window.due_ns {
+            return None;
+        }
         let &id = self.by_slot.get(&passed.slot)?;
         let entry = self.entries.get_mut(&id)?;
         entry.armed_ns = None;
@@ -244,7 +268,7 @@ impl State {
         if !self.config.guardian.active || !entry.may_judge(Resource::Cpu, Self::now()) {
             return None;
         }
-        let due_ns = self.window.due_ns();
+        let due_ns = self.window.due_ns;
         let (end, certain) = (due_ns as f64 / 1e9, shares(used_ns, due_ns.saturating_sub(opened.at_ns)));
         self.guardian.event_timeout = self.config.guardian.event_timeout(Resource::Cpu).as_secs_f64();
         if !self.guardian.judge_early(&mut entry.subject, Resource::Cpu, certain, end, &mut self.judgement) {
@@ -276,7 +300,7 @@ fn arm(entry: &mut Entry, source: &mut dyn UsageSource, config: &Config, window:
     let upper = entry.subject.resources[Resource::Cpu].as_ref().and_then(Guarded::thresholds).map(|t| t.upper);
     let threshold = match (upper, entry.opened) {
         (Some(upper), Some(opened)) if upper > 0.0 && config.guardian.active && entry.may_judge(Resource::Cpu, now) => {
-            Some(opened.used_ns.saturating_add(part(upper, window.due_ns().saturating_sub(opened.at_ns))))
+            Some(opened.used_ns.saturating_add(part(upper, window.due_ns.saturating_sub(opened.at_ns))))
         }
         _ => None,
     };
@@ -303,4 +327,25 @@ fn arm(entry: &mut Entry, source: &mut dyn UsageSource, config: &Config, window:
 fn part(shares: f64, window_ns: u64) -> u64 {
     // One past the exact amount: the comparison with `upper` is strict.
     ((shares / 100.0 * window_ns as f64) as u64).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_due_on_the_grid_however_late_they_open() {
+        let mut window = Window::new(Duration::from_nanos(100));
+        window.begin(1000);
+        let mut due_after = |now| {
+            window.next(now);
+            (window.opened_ns, window.due_ns)
+        };
+        assert_eq!(due_after(1100), (1100, 1200));
+        assert_eq!(due_after(1207), (1207, 1300));
+        // So late that what is left until the timer's next is less than half a window.
+        assert_eq!(due_after(1350), (1350, 1400));
+        assert_eq!(due_after(1451), (1451, 1600));
+        assert_eq!(due_after(2930), (2930, 3000));
+    }
 }

@@ -4,7 +4,7 @@ use headroom_agent::cgroup::{Controller, Version};
 use serde_json::json;
 
 use crate::bed::Bed;
-use crate::files::{self, read, set_shares, shares, version};
+use crate::files::{limits, read, set_burst, set_shares, shares, version};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -54,6 +54,21 @@ fn first_limits_and_what_is_kept() {
     assert_eq!(kept("none")["period_us"], json!(100_000));
     assert_eq!(kept("none")["max"], json!(90.0));
     assert_eq!(bed.records()["none"]["cgroup_id"], json!(none.id()));
+}
+
+#[test]
+fn a_limit_that_is_kept_gets_the_burst_that_goes_with_it() {
+    let bed = Bed::new("burst");
+    let within = bed.container("within");
+    set_shares(&within, 60);
+    let burst = set_burst(&within, 5_000);
+    let mut config = bed.config();
+    config.set("host.max", "cpu", "1000").set("guardian", "active", "false").set("scaler", "burst", "1.0");
+    config.guard("within", "true", [40, 130, 10]);
+    let agent = bed.run(&config);
+    agent.until("its burst is its quota", |_| limits(&within)[burst] == "60000");
+    assert_eq!(shares(&within), Some(60.0));
+    assert_eq!(agent.decisions("within"), []);
 }
 
 #[test]
@@ -123,7 +138,7 @@ fn memory_moves_as_its_kernel_allows() {
         assert!(read(&cont0, Controller::Memory, "memory.events").contains("oom_kill 0"));
     }
     assert!(agent.container("cont0")["resources"]["mem"]["usage"].as_f64().unwrap() < 320.0);
-    let writes = files::limits(&cont0);
+    let writes = limits(&cont0);
     agent.end();
-    assert_eq!(files::limits(&cont0), writes, "an end without restore_on_exit leaves limits");
+    assert_eq!(limits(&cont0), writes, "an end without restore_on_exit leaves limits");
 }

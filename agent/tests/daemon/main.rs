@@ -18,6 +18,7 @@ mod first;
 mod foreign;
 mod full;
 mod hotplug;
+mod late;
 mod linked;
 mod net;
 mod phases;

@@ -28,8 +28,7 @@ fn same_again(bed: &Bed, profile: &str) {
     let mut load = container.burn(2, 0.0);
     let mut config = bed.config();
     config.set("guardian.window", "cpu", "'100ms'").set("guardian", "profile", &format!("'{profile}'"));
-    // No event is ever just as old as the timeout: that would hang on the last digit of a time.
-    config.set("guardian", "event_timeout", "'1050ms'").set("host.max", "cpu", "1000");
+    config.set("guardian", "event_timeout", "'1s'").set("host.max", "cpu", "1000");
     config.guard("cont0", "true", [20, 190, 15]);
     let mut agent = bed.run(&config);
     agent.until_guarded("cont0");
@@ -85,7 +84,7 @@ fn replay(bed: &Bed, profile: &str) -> Vec<Value> {
     let structure = put("S.json", &structure.to_string());
     let limits = put("L.json", r#"{"type": "limit", "name": "cont0", "resources": {"cpu": {"boundary": 15}}}"#);
     let mut command = Command::new(BINARY);
-    command.args(["replay", "--window", "100ms", "--event-timeout", "1050ms", "--structure"]).arg(structure);
+    command.args(["replay", "--window", "100ms", "--event-timeout", "1s", "--structure"]).arg(structure);
     command.arg("--limits").arg(limits).arg("--usage").arg(bed.dir().join("recorded/cont0.cpu.csv"));
     if profile == "responsive" {
         let rules = put("R.json", headroom_model::profile::Profile::Responsive.rules_json());

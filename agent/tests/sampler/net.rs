@@ -1,11 +1,13 @@
 //! Bytes of containers' sockets, in the v2 tree: also in the one that hybrid hosts have beside their controllers.
 
 use std::net::TcpListener;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use headroom_agent::cgroup::{Cgroup, CgroupPath, Hierarchies, Mode};
 use headroom_agent::sampler::ebpf::cost::keep_statistics;
 use headroom_agent::sampler::ebpf::{EbpfSource, Program};
 use headroom_agent::sampler::{SlotId, UsageSource as _};
+use nix::libc;
 
 use crate::talk::{Network, Party, Role, over_a_cable};
 use crate::testbed::TestCgroup;
@@ -145,4 +147,68 @@ fn programs_of_others_at_the_root_are_left_alone() {
     drop(first);
     over_a_cable(Role::Asks, Network::Host, [MIB, MIB], |process| container.attach(process));
     assert!(second.net_bytes(slots[1]).unwrap()[0] >= two[0] + MIB);
+}
+
+#[test]
+#[ignore = "it has the root of the v2 tree for itself: in VMs only"]
+fn a_program_that_leaves_no_room_is_named() {
+    let tree = tree().unwrap();
+    let alone = Alone::attach(&tree);
+    let mut refused = source();
+    let why = refused.net_reason().unwrap();
+    assert!(why.contains("leaves no room for others"), "{why}");
+    let container = TestCgroup::new();
+    let slot = refused.track(&in_tree(&tree, &container)).unwrap();
+    assert_eq!(refused.net_bytes(slot), None);
+    assert!(refused.used_ns(slot).is_some(), "CPU time is counted all the same");
+    drop(alone);
+    assert_eq!(source().net_reason(), None);
+}
+
+/// A program that lets everything pass, at what sockets receive, attached as old programs do: with no room for another. Until it is dropped.
+struct Alone {
+    program: OwnedFd,
+    root: OwnedFd,
+}
+
+/// `BPF_PROG_LOAD`, `BPF_PROG_ATTACH` and `BPF_PROG_DETACH` of `bpf(2)`.
+const LOAD: libc::c_int = 5;
+const ATTACH: libc::c_int = 8;
+const DETACH: libc::c_int = 9;
+
+impl Alone {
+    fn attach(tree: &Hierarchies) -> Self {
+        /// `BPF_PROG_TYPE_CGROUP_SKB`
+        const CGROUP_SKB: u32 = 8;
+        // r0 = 1; exit
+        let instructions: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+        let licence = c"GPL";
+        let load = [u64::from(CGROUP_SKB) | (2 << 32), instructions.as_ptr() as u64, licence.as_ptr() as u64];
+        let program = bpf(LOAD, &load);
+        // SAFETY: the kernel has just given it to us.
+        let program = unsafe { OwnedFd::from_raw_fd(program) };
+        let root = tree.unified_fd().unwrap().try_clone_to_owned().unwrap();
+        let alone = Self { program, root };
+        alone.at_the_root(ATTACH);
+        alone
+    }
+
+    /// Without flags, at `BPF_CGROUP_INET_INGRESS`, which is 0.
+    fn at_the_root(&self, command: libc::c_int) {
+        let [root, program] = [self.root.as_raw_fd(), self.program.as_raw_fd()].map(|fd| u64::from(fd.cast_unsigned()));
+        bpf(command, &[root | (program << 32), 0]);
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.at_the_root(DETACH);
+    }
+}
+
+fn bpf(command: libc::c_int, words: &[u64]) -> i32 {
+    // SAFETY: the words, and what they point to, live as long as the call.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, words.as_ptr(), size_of_val(words)) };
+    assert!(answer >= 0, "bpf({command}): {}", std::io::Error::last_os_error());
+    i32::try_from(answer).unwrap()
 }

@@ -50,6 +50,10 @@ pub struct Guardian {
 /// Windows end on a grid, but for what timers are late, in s: a cooldown of three windows is over at the end of the third.
 const SAME_TIME: f64 = 0.001;
 
+/// Seconds since the epoch, as recordings have them, are kept to a quarter of a microsecond: an event that is just as old as the timeout
+/// counts, whatever its last digit.
+const ROUNDING: f64 = 1e-6;
+
 /// Which usage a judgement goes by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Basis {
@@ -96,6 +100,7 @@ impl Guardian {
             for resource in due.iter() {
                 if let Some(guarded) = subject.resources[resource].as_mut().filter(|g| !g.window.judged) {
                     guarded.window.judged = true;
+                    guarded.judged_at = now;
                     out.judged.insert(resource);
                 }
             }
@@ -171,12 +176,12 @@ impl Guardian {
     fn judge_certain(&mut self, subject: &mut Subject, resource: Resource, end: f64, out: &mut Judgement) -> bool {
         let Self { rules, event_timeout, rejudge, cooldown, arena } = self;
         arena.reset();
-        let (usages, _) = data::usages(subject, arena);
+        let (usages, seen) = data::usages(subject, arena);
         let name = subject.name.clone();
         let Some(guarded) = &mut subject.resources[resource] else { return false };
         let mut up = guarded.window.up;
         let (mut unknown_up, mut unknown_down) = (false, false);
-        for rule in &rules.events[resource] {
+        for rule in rules.events[resource].iter().filter(|rule| rule.requires.is_subset(seen)) {
             match (rule.certainty.judge(rules, usages, arena), rule.direction) {
                 (Some(true), direction) => {
                     up |= direction == Direction::Up;
@@ -219,7 +224,7 @@ impl Case<'_> {
     /// Logs the new events, drops the old ones, and makes requests of what is left. With [`Basis::Certain`] it returns false,
     /// having logged nothing, if an amount depends on the mean.
     fn requests(&self, guarded: &mut Guarded, basis: Basis, new: usize, out: &mut Judgement) -> bool {
-        guarded.log.expire(self.now - self.timeout);
+        guarded.log.expire(self.now - self.timeout - ROUNDING);
         let new = &out.events[new..];
         let sum = |direction| new.iter().filter(|e| e.direction == direction).map(|e| e.count).sum::<f64>();
         let (up, down) = guarded.log.counts();

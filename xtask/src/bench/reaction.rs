@@ -74,8 +74,11 @@ impl Cell {
         median(self.bursts.iter().map(|burst| burst.limit).collect())
     }
 
+    /// Bursts that were throttled in more periods than so many. One that a raise has freed within the period is in none of the kernel's
+    /// periods, and was throttled all the same.
     fn throttled(&self, more_than: u64) -> f64 {
-        self.bursts.iter().filter(|burst| burst.throttled_periods > more_than).count() as f64
+        let is_one = |burst: &&Burst| burst.throttled_periods > more_than || (more_than == 0 && burst.throttled_ms > 0.0);
+        self.bursts.iter().filter(is_one).count() as f64
     }
 }
 

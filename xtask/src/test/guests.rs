@@ -31,8 +31,13 @@ const MACHINE_ONLY: [(&str, &str); 6] = [
 
 /// What is tested in guests only, since it would take something from this machine, or something that its kernel may lack, and only with
 /// cgroup v2. These tests are `#[ignore]`d, with the reason: that is what a run on this machine says of them.
-const GUEST_ONLY: [(&str, &str); 4] =
-    [("cgroup", "disks::"), ("daemon", "hotplug::"), ("daemon", "squeeze::swapped_"), ("daemon", "uplinks::policed_")];
+const GUEST_ONLY: [(&str, &str); 5] = [
+    ("cgroup", "disks::"),
+    ("daemon", "hotplug::"),
+    ("daemon", "squeeze::swapped_"),
+    ("daemon", "uplinks::policed_"),
+    ("sampler", "net::a_program_that_leaves_no_room"),
+];
 
 /// A disk for those tests that write to one: it takes no more than they write.
 const DISK_MIB: u32 = 256;

@@ -4,7 +4,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Ebpf;
-use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType};
+use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError};
+use aya::sys::SyscallError;
 use headroom_records::cache;
 
 use super::mapped::{MappedArray, TrafficCell};
@@ -90,7 +91,20 @@ impl Net {
 fn attach(ebpf: &mut Ebpf, program: Program, hook: CgroupSkbAttachType, root: BorrowedFd<'_>) -> Result<(), SamplerError> {
     // By a link, which lives as long as we do. The kernel takes no flags with one: a link leaves room for others in any case.
     let attached = program_of(ebpf, program)?.attach(root, hook, CgroupAttachMode::Single);
-    attached.map(drop).map_err(|e| unavailable(format!("attaching {} to the root of the v2 tree", program.name()), &e))
+    attached.map(drop).map_err(|e| {
+        let doing = format!("attaching {} to the root of the v2 tree", program.name());
+        if !is_refused(&e) {
+            return unavailable(doing, &e);
+        }
+        // `__cgroup_bpf_attach` in `kernel/bpf/cgroup.c`: one that was attached without BPF_F_ALLOW_MULTI stays alone.
+        let why =
+            format!("{doing}: a program is attached there that leaves no room for others (`bpftool cgroup show` tells which)");
+        SamplerError::Ebpf { why }
+    })
+}
+
+fn is_refused(e: &ProgramError) -> bool {
+    matches!(e, ProgramError::SyscallError(SyscallError { io_error, .. }) if io_error.raw_os_error() == Some(nix::libc::EPERM))
 }
 
 fn program_of(ebpf: &mut Ebpf, program: Program) -> Result<&mut CgroupSkb, SamplerError> {

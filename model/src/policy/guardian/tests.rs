@@ -192,6 +192,19 @@ fn a_usage_that_the_limit_capped_is_no_low_demand() {
 }
 
 #[test]
+fn early_as_at_the_end_a_rule_waits_for_what_it_reads() {
+    let mut documents = Profile::Responsive.rules();
+    for rule in documents.iter_mut().filter(|rule| rule.name == "cpu_exceeded_upper") {
+        let memory = json!({ ">": [{ "var": "mem.structure.mem.usage" }, { "var": "mem.limits.mem.upper" }] });
+        rule.rule = json!({ "or": [rule.rule.take(), memory] });
+    }
+    let mut guardian = Guardian::new(Arc::new(RuleSet::compile(&documents)), 8.0, true);
+    let (mut s, mut out) = (subject(100.0), Judgement::default());
+    assert!(!guardian.judge_early(&mut s, Resource::Cpu, 150.0, 1.0, &mut out));
+    assert_eq!(window(&mut guardian, &mut s, 1.0, 150.0), (vec![], vec![]));
+}
+
+#[test]
 fn judging_and_planning_allocate_nothing() {
     use crate::policy::scaler::ledger::{Entry, Ledger, Share};
     use crate::policy::scaler::plan::{Plan, grant};
