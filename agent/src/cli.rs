@@ -5,9 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{check, daemon, release, replay, sampler, show};
+
+/// How many lines of the log may wait to be written; more than a start with a thousand containers says.
+const LOG_LINES: usize = 4096;
 
 /// Keeps each container's limits just above what it really uses.
 #[derive(Debug, Parser)]
@@ -49,7 +54,7 @@ enum Command {
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run { config, record } => {
-            log_to_stderr();
+            let _until_written = log_from_another_thread();
             daemon::run(&config, record.as_deref())
         }
         Command::Check { config, json } => {
@@ -93,6 +98,18 @@ fn complain(message: &str) {
 
 /// Logs go to stderr, where journald takes them; `RUST_LOG` says how much.
 fn log_to_stderr() {
+    log_with(io::stderr);
+}
+
+/// The same without ever waiting for whoever reads stderr: a limit is not to come late for a pager that stands still. Lines that find no
+/// room are lost. Dropped, what is returned waits until all others are written, for a second at most.
+fn log_from_another_thread() -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).thread_name("log").finish(io::stderr());
+    log_with(writer);
+    guard
+}
+
+fn log_with<W: for<'w> MakeWriter<'w> + Send + Sync + 'static>(writer: W) {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(io::stderr().is_terminal()).init();
 }

@@ -85,7 +85,7 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
         cgroup.apply(&[Change::Cpuset(cpus.clone())])?;
         done.push("its CPUs given back".to_owned());
     }
-    for (&resource, original) in &record.resources {
+    for (&resource, original) in record.resources.iter().filter(|(_, original)| original.guarded) {
         let (now, changes) = match resource {
             Resource::Cpu => (cgroup.cpu_limit()?.quota, vec![Change::Cpu { quota: Limit::At(original.max) }]),
             Resource::Mem => {

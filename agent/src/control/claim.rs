@@ -66,6 +66,10 @@ impl State {
         }
         match entry.guard() {
             GuardMode::Off => self.unguard(id),
+            _ if !entry.is_set_up => {
+                entry.note("not guarded yet: its engine may still be setting its limits");
+                self.unguard(id);
+            }
             GuardMode::Advise => {
                 // One that is advised already goes on from the limit that it has on paper.
                 if !was_advised {
@@ -78,7 +82,10 @@ impl State {
                 if was_advised {
                     self.unguard(id);
                 }
-                self.claim(id);
+                match self.kubelet(id).and_then(Kubelet::refuses) {
+                    Some(why) => self.leave_to_kubelet(id, why),
+                    None => self.claim(id),
+                }
             }
         }
     }
@@ -100,6 +107,16 @@ impl State {
             cores.remove(&name);
         }
         self.meter.ask(Ask::Follow { cgroup_id: id, what: ResourceSet::NONE });
+    }
+
+    /// Stops guarding what the kubelet wants for itself from now on, and puts back what was found: nobody else would raise it again.
+    fn leave_to_kubelet(&mut self, id: u64, why: &'static str) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.note(why);
+        if let Some(record) = entry.record.clone().filter(|record| record.guarded) {
+            self.restore(id, &record, why);
+        }
+        self.unguard(id);
     }
 
     /// Keeps the account of a container that is not guarded: it counts where the host reserves for those.
@@ -135,11 +152,11 @@ impl State {
         for (resource, rule) in &wanted {
             let known = entry.record.as_ref().and_then(|record| record.resources.get(resource)).copied();
             let original = known.unwrap_or_else(|| found(entry, *resource, memory_version));
-            resources.insert(*resource, Original { max: rule.max, ..original });
+            resources.insert(*resource, Original { max: rule.max, guarded: true, ..original });
         }
         // What was found of a resource that is no longer guarded stays known.
         for (resource, original) in entry.record.iter().flat_map(|record| &record.resources) {
-            resources.entry(*resource).or_insert(*original);
+            resources.entry(*resource).or_insert(Original { guarded: false, ..*original });
         }
         let known = entry.record.as_ref().and_then(|record| record.cpuset.clone());
         let gives_back = known.clone().filter(|_| !pins);
@@ -171,7 +188,9 @@ impl State {
             return;
         };
         match result {
-            Ok(()) if entry.guard() == GuardMode::On => self.admit(id),
+            Ok(()) if entry.guard() == GuardMode::On && entry.record.as_ref().is_some_and(|record| record.guarded) => {
+                self.admit(id);
+            }
             Ok(()) => {}
             Err(e) => {
                 tracing::error!(container = %entry.name, "not guarded: {e}");
@@ -267,9 +286,10 @@ impl State {
     }
 
     fn admit_resource(&mut self, id: u64, resource: Resource, rule: &ResourceRule, is_real: bool) -> Result<(), NotAdmitted> {
-        let Some(entry) = self.entries.get(&id) else { return Ok(()) };
+        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         let name = entry.name.clone();
         if is_real && resource == Resource::Cpu && entry.quota.is_none() {
+            entry.subject.resources[resource] = None;
             return Ok(());
         }
         let min = match resource {
@@ -368,7 +388,7 @@ impl State {
 }
 
 /// What stands now, as the original.
-fn found(entry: &Entry, resource: Resource, memory_version: Option<Version>) -> Original {
+pub(super) fn found(entry: &Entry, resource: Resource, memory_version: Option<Version>) -> Original {
     let cpu = entry.cpu.filter(|_| resource == Resource::Cpu);
     let memory = entry.last.memory.filter(|_| resource == Resource::Mem && memory_version == Some(Version::V2));
     Original {
@@ -378,5 +398,6 @@ fn found(entry: &Entry, resource: Resource, memory_version: Option<Version>) -> 
         hard: memory.map(|memory| memory.max),
         device: entry.device().filter(|_| BOTH_WAYS.contains(&resource)),
         max: 0.0,
+        guarded: true,
     }
 }

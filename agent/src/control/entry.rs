@@ -9,6 +9,7 @@ use headroom_model::resource::{PerResource, Resource, ResourceSet};
 use super::disks::Opened;
 use super::opening::Opening;
 use super::publish::Shown;
+use super::readings::reads_as;
 use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime, NetReading, ThrottleClock};
 use crate::config::ContainerRule;
 use crate::containers::Container;
@@ -16,7 +17,7 @@ use crate::sampler::SlotId;
 use crate::sampler::audit::Audit;
 use crate::sampler::meter::Reading;
 use crate::sampler::uplinks::Uplink;
-use crate::scaler::originals::Record;
+use crate::scaler::originals::{Original, Record};
 use crate::status::{Areas, GuardMode};
 
 /// How far a container is on its way to being guarded.
@@ -39,6 +40,8 @@ pub(super) struct Entry {
     /// What the configuration asks for it.
     pub(super) rule: Option<Arc<ContainerRule>>,
     pub(super) phase: Phase,
+    /// Its engine is through with its limits: what stands may be taken for what was found.
+    pub(super) is_set_up: bool,
     pub(super) notes: Vec<Arc<str>>,
     /// Kept descriptors; there from the claim on.
     pub(super) quota: Option<CpuQuota>,
@@ -129,6 +132,7 @@ impl Entry {
             slot: None,
             rule: None,
             phase: Phase::Watched,
+            is_set_up: true,
             notes: Vec::new(),
             quota: None,
             cpu: first.cpu_limit,
@@ -262,6 +266,18 @@ impl Entry {
     /// `memory.max`, or v1's only limit.
     pub(super) fn hard_memory(&self) -> Limit {
         self.last.memory.map_or(Limit::Unlimited, |memory| memory.max)
+    }
+
+    /// Whether `memory.max` is not what was found but what a raise of ours sets it to.
+    pub(super) fn has_raised_hard(&self, original: &Original) -> bool {
+        let now = self.hard_memory();
+        original.hard.is_some_and(|found| found != now) && reads_as(Resource::Mem, Limit::At(original.max), now)
+    }
+
+    /// Whether the settings want its CPU limit to move, and it had none to be opened.
+    pub(super) fn awaits_quota(&self, guardable: &[Resource]) -> bool {
+        let wanted = |rule: &Arc<ContainerRule>| rule.resources[Resource::Cpu].is_some_and(|of| of.guard);
+        self.quota.is_none() && self.is_written() && guardable.contains(&Resource::Cpu) && self.rule.as_ref().is_some_and(wanted)
     }
 
     /// The structure's `max` of memory, where it is guarded.

@@ -3,6 +3,7 @@
 use headroom_model::limit::Limit;
 use headroom_model::resource::{Resource, ResourceSet};
 
+use super::claim::found;
 use super::entry::{Entry, Phase};
 use super::pace::Pace;
 use super::state::State;
@@ -12,6 +13,8 @@ use crate::config::OnForeignChange;
 use crate::containers::Engine;
 use crate::sampler::meter::Reading;
 use crate::sampler::{SourceKind, audit, uplinks};
+use crate::scaler::originals::Original;
+use crate::scaler::writer::Job;
 
 /// In how many windows every guarded container's quota has been read back once.
 const DRIFT_TURNS: u64 = 20;
@@ -25,6 +28,7 @@ impl State {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let is_fresh = reading.at_ns > entry.written_ns;
             let cpus_read = reading.cpusets.is_some() && is_fresh;
+            let found_quota = reading.cpu_limit.is_some() && entry.awaits_quota(&self.config.guardian.guardable);
             let awaited_disk = entry.awaits_disk(&self.config.guardian.guardable);
             let of_pod = entry.container.engine == Engine::Kubernetes && (cpus_read || reading.above.is_some());
             let before = of_pod.then(|| self.kubelet(id)).flatten();
@@ -32,7 +36,7 @@ impl State {
             let counted = entry.slot.filter(|_| reading.whole).and_then(|slot| self.source.net_bytes(slot));
             let ended = entry.take(reading, is_fresh, Pace::new(&self.config.guardian.window), counted);
             let found_disk = awaited_disk && entry.device().is_some();
-            if found_disk || (of_pod && self.kubelet(id) != before) {
+            if found_disk || found_quota || (of_pod && self.kubelet(id) != before) {
                 self.decide_guard(id);
             }
             if cpus_read {
@@ -106,11 +110,16 @@ impl State {
     pub(super) fn check_drift(&mut self) {
         self.turn = (self.turn + 1) % DRIFT_TURNS;
         let turn = self.turn;
+        let mut lost = Vec::new();
         let drifted: Vec<(u64, CpuLimit, CpuLimit)> = self
             .entries
             .iter()
             .filter(|(id, entry)| *id % DRIFT_TURNS == turn && entry.is_written() && !entry.in_flight.contains(Resource::Cpu))
-            .filter_map(|(id, entry)| Some((*id, entry.cpu?, entry.quota.as_ref()?.read().ok()?)))
+            .filter_map(|(id, entry)| {
+                let theirs = entry.quota.as_ref()?.read();
+                lost.extend(theirs.is_err().then_some(*id));
+                Some((*id, entry.cpu?, theirs.ok()?))
+            })
             .filter(|(id, ours, theirs)| ours != theirs || self.entries.get(id).is_some_and(|entry| entry.burst_is_behind))
             .collect();
         for (id, ours, theirs) in drifted {
@@ -120,6 +129,17 @@ impl State {
             }
             self.foreign_quota(id, ours, theirs);
         }
+        for id in lost {
+            self.open_again(id);
+        }
+    }
+
+    /// Its files answer no more: it is on its way out, or the controller was taken from it, and perhaps given back, which makes them anew.
+    fn open_again(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.cgroup.alive()) else { return };
+        entry.quota = None;
+        entry.cpu = None;
+        self.decide_guard(id);
     }
 
     /// The quota that [`Self::still_stands`] has just read, where it reads.
@@ -206,10 +226,24 @@ impl State {
             OnForeignChange::Reassert => self.set(id, resource, "Reassert", why, (theirs, ours)),
             OnForeignChange::Adopt => {
                 self.set_limit(id, resource, theirs);
+                self.keep_adopted(id, resource);
                 self.tell_set(id, resource, "Adopt", why, (ours, theirs), "applied", None);
                 self.admit_again(id, resource, theirs);
             }
         }
+    }
+
+    /// What is put back in the end is what was adopted last.
+    fn keep_adopted(&mut self, id: u64, resource: Resource) {
+        let memory_version = self.host.memory_version;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let adopted = found(entry, resource, memory_version);
+        let Some(mut record) = entry.record.clone() else { return };
+        let Some(original) = record.resources.get_mut(&resource) else { return };
+        let hard = if entry.has_raised_hard(original) { original.hard } else { adopted.hard };
+        *original = Original { hard, max: original.max, ..adopted };
+        entry.record = Some(record.clone());
+        self.writer.submit(Job::Save(record));
     }
 
     fn count_foreign_change(&mut self, id: u64) {
@@ -222,7 +256,7 @@ impl State {
 
 /// Whether a limit reads back as `theirs` once `ours` was written: the kernel keeps whole pages of memory, of up to 64 KiB, and whole bytes
 /// a second.
-fn reads_as(resource: Resource, ours: Limit, theirs: Limit) -> bool {
+pub(super) fn reads_as(resource: Resource, ours: Limit, theirs: Limit) -> bool {
     let grain = if resource == Resource::Mem { 1.0 / 16.0 } else { 1.0 / MIB };
     match (ours, theirs) {
         (Limit::At(ours), Limit::At(theirs)) => (ours - theirs).abs() < grain,

@@ -232,7 +232,12 @@ impl State {
             self.publisher.touch();
         }
         match command {
-            Command::News(News::Appeared { container, cgroup, first }) => self.appeared(container, cgroup, first),
+            Command::News(News::Appeared { container, cgroup, first, is_set_up }) => {
+                let mut entry = Entry::new(container, cgroup, first);
+                entry.is_set_up = is_set_up;
+                self.appeared(entry);
+            }
+            Command::News(News::Settled(reading)) => self.settled(*reading),
             Command::News(News::Changed(container)) => self.changed(container),
             Command::News(News::Gone { cgroup_id }) => self.gone(cgroup_id),
             Command::News(News::Read(readings)) => self.read(readings),
@@ -259,14 +264,8 @@ impl State {
         }
     }
 
-    fn appeared(
-        &mut self,
-        container: Arc<crate::containers::Container>,
-        cgroup: Arc<crate::cgroup::Cgroup>,
-        first: Box<Reading>,
-    ) {
-        let id = container.cgroup_id;
-        let mut entry = Entry::new(container, cgroup, first);
+    fn appeared(&mut self, mut entry: Entry) {
+        let id = entry.container.cgroup_id;
         match self.source.track(&entry.cgroup) {
             Ok(slot) => {
                 entry.slot = Some(slot);
@@ -285,6 +284,16 @@ impl State {
         self.by_name.insert(entry.name.clone(), id);
         self.entries.insert(id, entry);
         self.decide_guard(id);
+    }
+
+    /// Its engine is through with its limits.
+    fn settled(&mut self, reading: Reading) {
+        let id = reading.cgroup_id;
+        self.read(vec![reading]);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.is_set_up = true;
+            self.decide_guard(id);
+        }
     }
 
     /// Its engine has renamed or labelled it: its limit and what was found before the first touch stay, and its rule is looked for anew.

@@ -181,7 +181,7 @@ impl State {
             // One that is no longer guarded is no longer ours: its limits are left, and what was found stays known.
             let record = self.entries.get(&id).and_then(|e| e.record.clone()).filter(|record| record.guarded);
             let Some(record) = record else { continue };
-            let jobs = self.restore(id, &record);
+            let jobs = self.restore(id, &record, "the agent ends; what was found before the first touch is put back");
             open.extend(std::iter::repeat_n(id, jobs));
             if jobs == 0 {
                 self.writer.submit(Job::Forget { cgroup_id: id });
@@ -212,14 +212,13 @@ impl State {
         }
     }
 
-    /// Returns how many jobs were given to the writer threads for it.
-    fn restore(&mut self, id: u64, record: &Record) -> usize {
-        let why = "the agent ends; what was found before the first touch is put back";
+    /// Puts back what was found of one container. Returns how many jobs were given to the writer threads for it.
+    pub(super) fn restore(&mut self, id: u64, record: &Record, why: &str) -> usize {
         let mut slow: Vec<(Resource, Limit, Vec<Change>)> = Vec::new();
         if let Some(cpus) = record.cpuset.clone() {
             slow.push((Resource::Cpu, Limit::Unlimited, vec![Change::Cpuset(cpus)]));
         }
-        for (resource, original) in &record.resources {
+        for (resource, original) in record.resources.iter().filter(|(_, original)| original.guarded) {
             let Some(entry) = self.entries.get(&id) else { return 0 };
             let from = entry.applied(*resource);
             match resource {
@@ -231,7 +230,7 @@ impl State {
                     self.tell_set(id, *resource, "Restore", why.into(), (from, original.limit), outcome, detail);
                 }
                 Resource::Mem => {
-                    let hard = original.hard.filter(|hard| *hard != entry.hard_memory()).map(Change::MemoryMax);
+                    let hard = original.hard.filter(|_| entry.has_raised_hard(original)).map(Change::MemoryMax);
                     let moving = self.host.memory_version.map(|version| memory_change(version, original.limit));
                     slow.push((*resource, original.limit, moving.into_iter().chain(hard).collect()));
                 }

@@ -4,7 +4,7 @@
 //! Discovery's news comes through here: a container reaches the control loop with its cgroup opened and read once.
 //! Reading a container whole takes some 100 µs, so those whose numbers drive no decision take turns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use headroom_model::resource::{Resource, ResourceSet};
 use tokio::sync::oneshot;
 
 use crate::cgroup::{
-    Cgroup, CpuClock, CpuLimit, CpuList, CpuSets, CpuTime, DiskReading, Hierarchies, LimitsAbove, MemoryReading, NetReading,
-    ThrottleClock, Throttling,
+    Cgroup, CpuClock, CpuLimit, CpuList, CpuSets, CpuTime, Device, DiskReading, Hierarchies, LimitsAbove, MemoryReading,
+    NetReading, ThrottleClock, Throttling,
 };
 use crate::clock;
 use crate::containers::{Container, Discovered, Engine};
@@ -28,6 +28,10 @@ const TURNS: u64 = 10;
 
 /// Of those that have not run since they were read whole twice, how many turns go between two more such readings.
 const REST: u64 = 6;
+
+/// How long the limits of a container that came while we look on have to stand until it counts as set up: an engine makes the cgroup, and
+/// writes into it what it was asked for some ms later (`Apply` and `Set` of runc, `libcontainer/process_linux.go`).
+const SETTLES: Duration = Duration::from_secs(1);
 
 /// One reading of one container. What is `None` was not read this time, or cannot be read.
 #[derive(Clone, Debug)]
@@ -44,7 +48,7 @@ pub struct Reading {
     pub throttling: Option<Throttling>,
     /// Memory used and its limits.
     pub memory: Option<MemoryReading>,
-    /// Its own CPU limit.
+    /// Its own CPU limit, as far as it has one: on v2 its parent may have the controller taken from it.
     pub cpu_limit: Option<CpuLimit>,
     /// The CPU limit that counts: its own, or a tighter one above, or its CPUs.
     pub effective_cpu: Option<Limit>,
@@ -69,7 +73,11 @@ pub enum News {
         cgroup: Arc<Cgroup>,
         /// Its first, whole reading.
         first: Box<Reading>,
+        /// Whether it was there before us: its engine is through with its limits. Of any other [`News::Settled`] tells.
+        is_set_up: bool,
     },
+    /// The limits that its engine has given it stand: a whole reading.
+    Settled(Box<Reading>),
     /// It is called or labelled otherwise now.
     Changed(Arc<Container>),
     /// It is gone.
@@ -118,7 +126,15 @@ impl Meter {
         let (asks, asked) = unbounded();
         let also = tell.clone();
         let uplinks = Uplinks::spawn(links, move |changed| also(News::Uplinks(changed)))?;
-        let mut state = State { hierarchies, targets: HashMap::new(), turn: 0, uplinks, tell: Box::new(tell) };
+        let mut state = State {
+            hierarchies,
+            targets: HashMap::new(),
+            has_caught_up: false,
+            settling: VecDeque::new(),
+            turn: 0,
+            uplinks,
+            tell: Box::new(tell),
+        };
         let thread = std::thread::Builder::new()
             .name("meter".into())
             .stack_size(256 * 1024)
@@ -160,9 +176,44 @@ struct Target {
     rested: u64,
 }
 
+/// One whose engine may still be writing its limits.
+struct Settling {
+    cgroup_id: u64,
+    /// They are looked at again then.
+    until: Instant,
+    limits: Limits,
+}
+
+/// What an engine sets up of a container.
+#[derive(PartialEq)]
+struct Limits {
+    cpu: Option<CpuLimit>,
+    cpus: Option<CpuList>,
+    memory: Option<[Limit; 2]>,
+    disks: Vec<(Device, [Limit; 2])>,
+}
+
+impl Limits {
+    fn of(reading: &Reading) -> Self {
+        let limits = |disk: &DiskReading| [Resource::DiskRead, Resource::DiskWrite].map(|resource| disk.limit(resource));
+        let disks = reading.disks.iter().flatten().map(|disk| (disk.device, limits(disk)));
+        Self {
+            cpu: reading.cpu_limit,
+            cpus: reading.cpusets.as_ref().map(|sets| sets.configured.clone()),
+            memory: reading.memory.map(|memory| [memory.high, memory.max]),
+            // A disk that it has begun to use is no limit.
+            disks: disks.filter(|(_, limits)| *limits != [Limit::Unlimited; 2]).collect(),
+        }
+    }
+}
+
 struct State {
     hierarchies: Arc<Hierarchies>,
     targets: HashMap<u64, Target>,
+    /// Whoever comes from now on comes while we look on.
+    has_caught_up: bool,
+    /// By when they are looked at again.
+    settling: VecDeque<Settling>,
     turn: u64,
     uplinks: Uplinks,
     tell: Box<dyn Fn(News) + Send>,
@@ -172,6 +223,7 @@ impl State {
     fn run(&mut self, found: &Receiver<Discovered>, asked: &Receiver<Ask>, mut tick: Duration) {
         let mut next = Instant::now() + tick;
         loop {
+            let wake = self.settling.front().map_or(next, |first| first.until.min(next));
             select! {
                 recv(found) -> news => match news {
                     Ok(news) => self.pass_on(news),
@@ -180,6 +232,7 @@ impl State {
                 recv(asked) -> ask => match ask {
                     Ok(Ask::CatchUp(done)) => {
                         found.try_iter().for_each(|news| self.pass_on(news));
+                        self.has_caught_up = true;
                         // Who asked may have given up.
                         done.send(()).ok();
                     }
@@ -191,11 +244,15 @@ impl State {
                     Ok(Ask::Tick(new)) => { tick = new; next = Instant::now() + tick; }
                     Err(_) => return,
                 },
-                default(next.saturating_duration_since(Instant::now())) => {
-                    self.read_all();
-                    next += tick;
-                    // A machine that slept does not catch up on ticks.
-                    next = next.max(Instant::now());
+                default(wake.saturating_duration_since(Instant::now())) => {
+                    let now = Instant::now();
+                    self.settle(now);
+                    if now >= next {
+                        self.read_all();
+                        next += tick;
+                        // A machine that slept does not catch up on ticks.
+                        next = next.max(Instant::now());
+                    }
                 }
             }
         }
@@ -233,10 +290,29 @@ impl State {
             has_run: true,
             rested: 0,
         };
-        let first = Box::new(read(container.cgroup_id, &mut target, true, ResourceSet::ALL));
-        self.targets.insert(container.cgroup_id, target);
-        self.uplinks.appeared(container.cgroup_id, Arc::clone(&cgroup));
-        (self.tell)(News::Appeared { container, cgroup, first });
+        let cgroup_id = container.cgroup_id;
+        let first = Box::new(read(cgroup_id, &mut target, true, ResourceSet::ALL));
+        self.targets.insert(cgroup_id, target);
+        self.uplinks.appeared(cgroup_id, Arc::clone(&cgroup));
+        let is_set_up = !self.has_caught_up;
+        if !is_set_up {
+            self.settling.push_back(Settling { cgroup_id, until: Instant::now() + SETTLES, limits: Limits::of(&first) });
+        }
+        (self.tell)(News::Appeared { container, cgroup, first, is_set_up });
+    }
+
+    /// Looks again at those whose time it is.
+    fn settle(&mut self, now: Instant) {
+        while let Some(one) = self.settling.pop_front_if(|one| one.until <= now) {
+            let Some(target) = self.targets.get_mut(&one.cgroup_id) else { continue };
+            let reading = read(one.cgroup_id, target, true, ResourceSet::ALL);
+            let limits = Limits::of(&reading);
+            if limits == one.limits {
+                (self.tell)(News::Settled(Box::new(reading)));
+            } else {
+                self.settling.push_back(Settling { until: now + SETTLES, limits, ..one });
+            }
+        }
     }
 
     fn gone(&mut self, cgroup_id: u64) {
@@ -309,8 +385,7 @@ fn read(cgroup_id: u64, target: &mut Target, whole: bool, what: ResourceSet) -> 
         cpu_time: target.cpu_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         throttling: target.throttle_clock.as_ref().filter(|_| cpu).and_then(|clock| clock.read().ok()),
         memory: what.contains(Resource::Mem).then(|| cgroup.memory().ok()).flatten(),
-        // The control thread reads those that it guards itself.
-        cpu_limit: (whole && !target.follows.contains(Resource::Cpu)).then(|| cgroup.cpu_limit().ok()).flatten(),
+        cpu_limit: whole.then(|| cgroup.cpu_limit().ok()).flatten(),
         effective_cpu: whole.then(|| cgroup.effective_cpu_limit().ok()).flatten(),
         above: (whole && target.is_of_pod).then(|| cgroup.limits_above().ok()).flatten(),
         cpusets: whole.then(|| cpusets(cgroup)).flatten(),

@@ -58,6 +58,13 @@ pub struct Original {
     pub device: Option<Device>,
     /// The structure's `max`: what `release` lifts the limit to.
     pub max: f64,
+    /// Whether this resource is guarded now, as [`Record::guarded`] says it of all of them.
+    #[serde(default = "yes")]
+    pub guarded: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A state directory that could not be used.
@@ -169,9 +176,9 @@ mod tests {
 
     fn record(cgroup_id: u64, boot_id: &str) -> Record {
         let (limit, max) = (Limit::Unlimited, 200.0);
-        let cpu = Original { limit, period_us: Some(100_000), burst_us: Some(0), hard: None, device: None, max };
+        let cpu = Original { limit, period_us: Some(100_000), burst_us: Some(0), hard: None, device: None, max, guarded: true };
         let device = Some(Device { major: 254, minor: 0 });
-        let disk = Original { limit, period_us: None, burst_us: None, hard: None, device, max };
+        let disk = Original { limit, period_us: None, burst_us: None, hard: None, device, max, guarded: false };
         Record {
             boot_id: boot_id.into(),
             cgroup_id,

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,24 +28,29 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts it by `command`, to which `run --config` is added, and waits until it answers.
-    pub(crate) fn start(mut command: Command, dir: &Path) -> Self {
-        let (config, socket, log) = (dir.join("agent.toml"), dir.join("agent.sock"), dir.join("agent.log"));
-        command
-            .args(["run", "--record"])
-            .arg(dir.join("recorded"))
-            .arg("--config")
-            .arg(config)
-            .env("RUST_LOG", "info")
-            .stderr(File::create(&log).unwrap());
-        let child = command.spawn().unwrap();
-        let mut agent = Self { child, socket, log };
+    pub(crate) fn start(command: Command, dir: &Path) -> Self {
+        let mut agent = Self::logging_to(File::create(dir.join("agent.log")).unwrap(), command, dir);
+        agent.comes_up(|agent| agent.log().contains("headroom-agent is up"));
+        agent
+    }
+
+    /// The same with a log of the caller's, of which nothing is seen here.
+    pub(crate) fn logging_to(log: impl Into<Stdio>, mut command: Command, dir: &Path) -> Self {
+        let (config, socket, file) = (dir.join("agent.toml"), dir.join("agent.sock"), dir.join("agent.log"));
+        command.args(["run", "--record"]).arg(dir.join("recorded")).arg("--config").arg(config);
+        let child = command.env("RUST_LOG", "info").stderr(log).spawn().unwrap();
+        let mut agent = Self { child, socket, log: file };
+        agent.comes_up(|agent| UnixStream::connect(&agent.socket).is_ok());
+        agent
+    }
+
+    fn comes_up(&mut self, is_up: impl Fn(&Self) -> bool) {
         let until = Instant::now() + LONGEST;
-        while UnixStream::connect(&agent.socket).is_err() || !agent.log().contains("headroom-agent is up") {
-            let ended = agent.child.try_wait().unwrap();
+        while !is_up(self) {
+            let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < until, "it did not come up: {ended:?}");
             thread::sleep(Duration::from_millis(2));
         }
-        agent
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
@@ -70,6 +70,12 @@ impl Bed {
     pub(crate) fn run(&self, config: &Config) -> Agent {
         config.write();
         Agent::start(Command::new(BINARY), self.dir.path())
+    }
+
+    /// The same with a log of the caller's.
+    pub(crate) fn run_logging_to(&self, log: impl Into<Stdio>, config: &Config) -> Agent {
+        config.write();
+        Agent::logging_to(log, Command::new(BINARY), self.dir.path())
     }
 
     /// `headroom-agent release` with these flags.

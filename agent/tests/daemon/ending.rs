@@ -111,6 +111,38 @@ fn sighup_takes_over_a_good_file_and_nothing_of_a_bad_one() {
 }
 
 #[test]
+fn a_resource_that_is_guarded_no_more_is_not_put_back() {
+    for restores in [false, true] {
+        let bed = Bed::new("half");
+        let cont0 = bed.container("cont0");
+        let mut config = bed.config();
+        config.set("agent", "restore_on_exit", &restores.to_string()).set("guardian", "guardable", "['cpu', 'mem']");
+        let memory = "[container.mem]\nmin = 64\nmax = 256\nboundary = 16";
+        config.guard("cont0", "true", [20, 100, 10]).resource(memory);
+        let mut agent = bed.run(&config);
+        agent.until("both are guarded", |agent| {
+            let resources = &agent.container("cont0")["resources"];
+            shares(&cont0) == Some(40.0) && resources["mem"]["guard"] == true && resources["mem"]["applied"]["at"].is_number()
+        });
+        config.guard_nothing().guard("cont0", "true", [20, 100, 10]).write();
+        agent.signal(Signal::SIGHUP);
+        agent.until("that is on disk", |_| bed.records()["cont0"]["resources"]["mem"]["guarded"] == false);
+        // From now on the limit is somebody else's.
+        let file = match version(&cont0, Controller::Memory) {
+            Version::V1 => "memory.limit_in_bytes",
+            Version::V2 => "memory.high",
+        };
+        write(&cont0, Controller::Memory, file, &(48 << 20).to_string());
+        agent.end();
+        let released = bed.release(&[]);
+        assert!(released.status.success(), "{released:?}");
+        let expected = if restores { None } else { Some(100.0) };
+        assert_eq!(shares(&cont0), expected, "CPU is put back, or lifted: {released:?}");
+        assert_eq!(files::limits(&cont0)[file], (48 << 20).to_string(), "{released:?}");
+    }
+}
+
+#[test]
 fn an_unguarded_container_is_not_put_back() {
     let bed = Bed::new("mine");
     let cont0 = bed.container("cont0");

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::agent::{Agent, Decided};
 use crate::bed::Bed;
-use crate::files::{limits, prefer, set_burst, set_quota, set_shares, shares, version};
+use crate::files::{limits, prefer, set_burst, set_quota, set_shares, shares, version, write};
 use crate::support::TestCgroup;
 
 fn drift(agent: &Agent) -> u64 {
@@ -76,6 +76,49 @@ fn what_something_else_changed_is_adopted() {
     set_quota(&cont0, None, 100_000);
     agent.until("a first limit", |agent| of(agent, "FirstLimit").len() == 1);
     assert_eq!(of(&agent, "FirstLimit")[0].to, Some(100.0));
+}
+
+#[test]
+fn what_was_adopted_last_is_what_is_put_back() {
+    let bed = Bed::new("kept");
+    let cont0 = bed.container("cont0");
+    let mut config = bed.config();
+    config.set("scaler", "on_foreign_change", "'adopt'").set("agent", "restore_on_exit", "true");
+    config.guard("cont0", "true", [20, 100, 10]);
+    set_shares(&cont0, 90);
+    let mut agent = bed.run(&config);
+    agent.until("idle", |_| shares(&cont0) == Some(40.0));
+    set_shares(&cont0, 70);
+    agent.until("it is adopted", |agent| of(agent, "Adopt").len() == 1);
+    agent.until("idle again", |_| shares(&cont0) == Some(40.0));
+    agent.until("it is on disk", |_| bed.records()["cont0"]["resources"]["cpu"]["limit"]["at"] == 70.0);
+    agent.end();
+    assert_eq!(shares(&cont0), Some(70.0));
+}
+
+/// As systemd does with a slice in which no unit asks for the controller any more; and then one does again.
+#[test]
+#[ignore = "on cgroup v2, where a parent has controllers to give: in VMs only"]
+fn a_controller_that_is_taken_and_given_back_is_used_again() {
+    let bed = Bed::new("taken");
+    let outer = bed.container("outer");
+    let child = outer.child("cont0");
+    let mut config = bed.config();
+    let pattern = format!("^headroom-test-{}-taken-outer/(?<name>[a-z0-9]+)$", std::process::id());
+    config.set("discovery", "pattern", &format!("[{{ path = '{pattern}' }}]")).guard("cont0", "true", [20, 100, 10]);
+    let agent = bed.run(&config);
+    agent.until("idle", |_| shares(&child) == Some(40.0));
+    write(&outer, Controller::Cpu, "cgroup.subtree_control", "-cpu");
+    agent.until("it says so", |agent| agent.notes("cont0").contains("cpu: not guarded"));
+    assert_eq!(agent.container("cont0")["resources"]["cpu"]["guard"], false);
+    write(&outer, Controller::Cpu, "cgroup.subtree_control", "+cpu");
+    assert_eq!(shares(&child), None);
+    agent.until("it is guarded again", |_| shares(&child) == Some(40.0));
+    // Taken and given back before anybody looks.
+    write(&outer, Controller::Cpu, "cgroup.subtree_control", "-cpu");
+    write(&outer, Controller::Cpu, "cgroup.subtree_control", "+cpu");
+    agent.until("it is guarded again", |_| shares(&child) == Some(40.0));
+    assert_eq!(agent.container("cont0")["resources"]["cpu"]["guard"], true);
 }
 
 #[test]

@@ -56,6 +56,15 @@ fn enable(dir: &Path) {
     }
 }
 
+/// The first CPU, for itself.
+fn give_cpus(pod: &Pod) {
+    let cpuset = pod.with("cpuset.cpus");
+    // On v1 nothing runs in a group without CPUs, nor below one.
+    for dir in [cpuset.ancestors().nth(2).unwrap(), cpuset.parent().unwrap(), cpuset] {
+        fs::write(dir.join("cpuset.cpus"), "0").unwrap();
+    }
+}
+
 fn logs(id: &str) {
     fs::create_dir_all(format!("/var/log/pods/shop_web-5d4f_{UID}/app")).unwrap();
     fs::create_dir_all("/var/log/containers").unwrap();
@@ -102,11 +111,7 @@ fn a_pod_of_the_static_cpu_policy_is_left_alone() {
     let id = "fedcba9876543210".repeat(4);
     let pod = Pod::new("", &id);
     logs(&id);
-    let cpuset = pod.with("cpuset.cpus");
-    // On v1 nothing runs in a group without CPUs, nor below one.
-    for dir in [cpuset.ancestors().nth(2).unwrap(), cpuset.parent().unwrap(), cpuset] {
-        fs::write(dir.join("cpuset.cpus"), "0").unwrap();
-    }
+    give_cpus(&pod);
     set_quota(pod.cpu(), 100_000);
     let agent = bed.agent(&section("Kubernetes").settings);
     let name = "shop_web-5d4f_app";
@@ -114,6 +119,23 @@ fn a_pod_of_the_static_cpu_policy_is_left_alone() {
     assert_eq!(agent.container(name)["resources"]["cpu"]["guard"], false);
     assert_eq!(quota(&format!("kubepods/pod{UID}/{id}")), Some(100.0), "it was not touched");
     assert!(agent.decisions(name).is_empty());
+    forget_logs();
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn a_pod_that_the_static_cpu_policy_comes_to_gets_its_limit_back() {
+    let bed = Bed::new();
+    let id = "89abcdef01234567".repeat(4);
+    let pod = Pod::new("", &id);
+    logs(&id);
+    set_quota(pod.cpu(), 120_000);
+    let agent = bed.deciding_agent(&section("Kubernetes").settings);
+    let (name, path) = ("shop_web-5d4f_app", format!("kubepods/pod{UID}/{id}"));
+    agent.until("idle it has less", |_| quota(&path) < Some(120.0));
+    give_cpus(&pod);
+    agent.until("it says so", |agent| agent.notes(name).contains("static CPU policy"));
+    assert_eq!((quota(&path), &agent.container(name)["guard"]), (Some(120.0), &json!("off")));
     forget_logs();
 }
 

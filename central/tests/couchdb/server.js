@@ -1,7 +1,6 @@
 // A server for tests that speaks CouchDB's protocol: express-pouchdb on PouchDB (memory), plus the CouchDB behaviour it lacks.
 // usage: node server.js [port] [user] [password]     (loopback only, data in memory only; it ends with its standard input)
 'use strict';
-const fs = require('fs'), os = require('os'), path = require('path');
 const [port, user] = [Number(process.argv[2] || 15984), process.argv[3]];
 let pass = process.argv[4];
 const PouchDB = require('pouchdb-core')
@@ -15,9 +14,8 @@ const express = require('express');
 process.stdin.on('end', () => process.exit()).resume();
 process.on('unhandledRejection', (e) => console.error('unhandled:', e && e.message)); // node >= 15 would exit
 
-const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'couch-test-'));
 const couch = require('express-pouchdb')(PouchDB, {
-  mode: 'fullCouchDB', inMemoryConfig: true, logPath: path.join(dir, 'log.txt'),
+  mode: 'fullCouchDB', inMemoryConfig: true,
   overrideMode: { exclude: ['compression', 'disk-size', 'routes/fauxton', 'routes/log', 'routes/http-log', 'logging-infrastructure',
     'routes/authentication', 'routes/authorization', 'routes/session', 'routes/special-test-auth', 'replicator', 'routes/vhosts',
     'routes/cluster-rewrite', 'routes/rewrite'], include: ['routes/session-stub'] } });

@@ -31,8 +31,9 @@ const MACHINE_ONLY: [(&str, &str); 6] = [
 
 /// What is tested in guests only, since it would take something from this machine, or something that its kernel may lack, and only with
 /// cgroup v2. These tests are `#[ignore]`d, with the reason: that is what a run on this machine says of them.
-const GUEST_ONLY: [(&str, &str); 5] = [
+const GUEST_ONLY: [(&str, &str); 6] = [
     ("cgroup", "disks::"),
+    ("daemon", "foreign::a_controller_that_is_taken"),
     ("daemon", "hotplug::"),
     ("daemon", "squeeze::swapped_"),
     ("daemon", "uplinks::policed_"),
