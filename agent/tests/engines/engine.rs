@@ -15,6 +15,8 @@ pub(crate) struct Engine {
     create: &'static str,
     /// What gives it the label `tier=front`.
     label: &'static str,
+    /// What gives it half a core, in the label's place.
+    limit: &'static str,
     /// Before what is to be run in it.
     exec: &'static str,
     /// Gives it another CPU quota: `{shares}` percent of a core.
@@ -29,6 +31,7 @@ pub(crate) const DOCKER: Engine = Engine {
     prepare: docker,
     create: "docker run -d --name {name} {label} busybox sleep 3600",
     label: "--label tier=front",
+    limit: "--cpus 0.5",
     exec: "docker exec {name}",
     update: "docker update --cpus 0.{shares} {name}",
     stop: "docker stop -t 0 {name}",
@@ -41,6 +44,7 @@ pub(crate) const PODMAN: Engine = Engine {
     prepare: podman,
     create: "podman run -d --name {name} {label} busybox sleep 3600",
     label: "--annotation tier=front",
+    limit: "--cpus 0.5",
     exec: "podman exec {name}",
     update: "podman update --cpus 0.{shares} {name}",
     stop: "podman stop -t 0 {name}",
@@ -53,6 +57,8 @@ pub(crate) const LXC: Engine = Engine {
     prepare: lxc,
     create: "lxc-create -n {name} -t busybox; {label} lxc-start -n {name}",
     label: "echo 'lxc.environment = tier=front' >> /var/lib/lxc/{name}/config;",
+    limit: "if grep -qsw cpu /sys/fs/cgroup/cgroup.controllers; then echo 'lxc.cgroup2.cpu.max = 50000 100000'; \
+            else echo 'lxc.cgroup.cpu.cfs_quota_us = 50000'; fi >> /var/lib/lxc/{name}/config;",
     exec: "lxc-attach -n {name} --",
     update: "lxc-cgroup -n {name} cpu.max '{shares}000 100000' || lxc-cgroup -n {name} cpu.cfs_quota_us {shares}000",
     stop: "lxc-stop -k -n {name}",
@@ -65,6 +71,7 @@ pub(crate) const LXD: Engine = Engine {
     prepare: lxd,
     create: "lxc launch busybox {name} {label}",
     label: "-c user.tier=front",
+    limit: "-c limits.cpu.allowance=50ms/100ms",
     exec: "lxc exec {name} --",
     update: "lxc config set {name} limits.cpu.allowance {shares}ms/100ms",
     stop: "lxc stop -f {name}",
@@ -82,8 +89,17 @@ impl Engine {
 
     /// Starts a container, which has the label `tier=front` if `labelled`.
     pub(crate) fn start(&'static self, name: &'static str, labelled: bool) -> Container {
+        self.start_with(name, if labelled { self.label } else { "" })
+    }
+
+    /// Starts a container that may use half a core.
+    pub(crate) fn start_limited(&'static self, name: &'static str) -> Container {
+        self.start_with(name, self.limit)
+    }
+
+    fn start_with(&'static self, name: &'static str, more: &str) -> Container {
         let container = Container { engine: self, name };
-        container.sh(&self.create.replace("{label}", if labelled { self.label } else { "" }));
+        container.sh(&self.create.replace("{label}", more));
         container
     }
 }

@@ -16,6 +16,7 @@ mod kubernetes;
 mod phases;
 #[path = "../daemon/policy.rs"]
 mod policy;
+mod starts;
 mod updates;
 mod uplinks;
 mod watches;
