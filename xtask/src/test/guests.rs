@@ -19,11 +19,12 @@ const MARK: &str = "headroom-test-program:";
 
 /// What is tested on this machine only: the program, and the part of a test's name in it. In a guest `phases` failed, the deaths and
 /// the vanishing take many minutes, `full` passed but is slow, and so are the thousand lowerings; emulated CPUs do not get through the
-/// forty loads of `storm` in a window.
-const MACHINE_ONLY: [(&str, &str); 6] = [
+/// forty loads of `storm` in a window, and the steady load of `late` is none there.
+const MACHINE_ONLY: [(&str, &str); 7] = [
     ("daemon", "crash::killed_at_any_moment_it_takes_up_where_it_was"),
     ("daemon", "foreign::a_container_that_vanishes_is_no_failure"),
     ("daemon", "full::"),
+    ("daemon", "late::"),
     ("daemon", "phases::"),
     ("daemon", "squeeze::a_thousand_lowerings"),
     ("daemon", "storm::"),
