@@ -225,7 +225,7 @@ fn described(found: &Recognised, identity: Identity, name: String, path: &Cgroup
         cgroup_id,
         application: labels.get(APPLICATION).filter(|name| !name.is_empty()).cloned(),
         labels,
-        trouble: trouble.map(|why| format!("called by its id: {why}").into()),
+        trouble: trouble.map(Into::into),
     }
 }
 

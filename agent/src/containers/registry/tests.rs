@@ -180,6 +180,6 @@ fn what_changes_beside_the_name_is_told_too() {
     assert_eq!(world.there[0].1.container.application.as_deref(), Some("app1"));
     world.ask(&[(1, Identity { trouble: Some("no file".to_owned()), ..Identity::default() })]);
     let container = &world.there[0].1.container;
-    assert_eq!((container.name.as_str(), container.trouble.as_deref()), ("0123456789ab", Some("called by its id: no file")));
+    assert_eq!((container.name.as_str(), container.trouble.as_deref()), ("0123456789ab", Some("no file")));
     assert_eq!(world.news(&mut HashMap::new()), ["1 shop", "1 shop", "1 0123456789ab"]);
 }
