@@ -3,7 +3,7 @@
 //! Read from the engine's own files, as they lie on the host: no daemon is asked, nothing is run or written. A container inside another, or
 //! of a user's own engine, has its files where we do not look: it is called by what its path shows.
 
-mod docker;
+pub(super) mod docker;
 mod files;
 mod kubernetes;
 mod lxc;

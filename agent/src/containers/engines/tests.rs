@@ -106,6 +106,30 @@ fn what_lies_inside_a_container_or_beside_it_is_none() {
 }
 
 #[test]
+fn docker_is_found_below_any_parent_that_it_was_given() {
+    let root = tempfile::tempdir().unwrap();
+    let has = |id: &str| {
+        let dir = root.path().join("containers").join(id);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("config.v2.json"), "{}").unwrap();
+    };
+    let recogniser = every_engine().with_docker(vec!["/nowhere".into(), root.path().to_owned()]);
+    let name = |path: &str| seen(&recogniser, path).map(|(engine, name, _)| (engine, name));
+    assert_eq!(name("jobs/ID"), None, "Docker knows nothing of it");
+    has(ID);
+    for path in ["jobs/ID", "batch.slice/jobs/ID", "ID"] {
+        assert_eq!(name(path), Some((Engine::Docker, SHORT.to_owned())), "{path}");
+        assert_eq!(seen(&every_engine(), path), None, "{path}");
+    }
+    assert_eq!(name("jobs/ID/init.scope"), None);
+    assert_eq!(name(&format!("jobs/{}", "f".repeat(64))), None);
+    assert_eq!(name("kubepods/ID"), None, "the kubelet's");
+    // Whoever is inside takes no name of the host's.
+    assert_eq!(name("jobs/ID/docker/ID"), Some((Engine::Docker, format!("{SHORT}:{SHORT}"))));
+    assert_eq!(name("lxc.payload.c1/jobs/ID"), Some((Engine::Docker, format!("c1:{SHORT}"))));
+}
+
+#[test]
 fn only_the_engines_asked_for_but_names_are_the_same() {
     let docker = Recogniser::new(vec![Engine::Docker], Vec::new());
     assert_eq!(seen(&docker, "lxc.payload.c1"), None);
