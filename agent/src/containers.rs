@@ -33,7 +33,7 @@ pub enum Engine {
     Podman,
     /// A container of a Kubernetes pod, whatever runs it.
     Kubernetes,
-    /// A systemd service or scope.
+    /// A service of the host's systemd.
     Systemd,
     /// A pattern from the configuration.
     Custom,

@@ -6,7 +6,7 @@
 //! | Docker | `docker/<64 hex>`, `docker-<64 hex>.scope`; with `--cgroup-parent` `../<64 hex>`, of which Docker's own files know |
 //! | Podman | `libpod-<64 hex>` with or without `.scope`, `libpod-payload-<64 hex>` |
 //! | Kubernetes | below `kubepods`: `pod<uid>/<64 hex>`, `..-pod<uid>.slice/{cri-containerd-,crio-,docker-}<64 hex>.scope` |
-//! | systemd | `system.slice/../<unit>.service` |
+//! | systemd | `<unit>.service` below nothing but slices, `user.slice` apart |
 //!
 //! All but the last also count inside another container or a user's session: that is a container of its own, and its
 //! name is qualified by where it lies, so that nobody inside can take the name of a container of the host. What engines
@@ -152,11 +152,14 @@ impl Recogniser {
     }
 }
 
-/// A service of the host's own systemd. One inside a container is that container's.
+/// A service of the host's own systemd, in whatever slice. One inside a container is that container's, and what is in `user.slice` is the
+/// managers of users and their sessions.
 fn by_unit(parents: &[&str], last: &str) -> Option<(Engine, Label)> {
-    let (top, slices) = parents.split_first()?;
-    let unit = *top == "system.slice" && slices.iter().all(|part| part.strip_suffix(".slice").is_some());
-    (unit && last.ends_with(".service")).then(|| (Engine::Systemd, Label::Name(last.to_owned())))
+    let in_slices = parents.iter().all(|part| part.strip_suffix(".slice").is_some()) && parents.first() != Some(&"user.slice");
+    // One that would be called as a file of cgroupfs may be (`memory.service`), or begins with `_` itself, has a `_` before its name.
+    let unit = last.strip_prefix('_').unwrap_or(last);
+    let is_service = unit.strip_suffix(".service").is_some_and(|name| !name.is_empty());
+    (in_slices && is_service).then(|| (Engine::Systemd, Label::Name(unit.to_owned())))
 }
 
 fn is_id(text: &str) -> bool {
