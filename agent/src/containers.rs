@@ -33,7 +33,7 @@ pub enum Engine {
     Podman,
     /// A container of a Kubernetes pod, whatever runs it.
     Kubernetes,
-    /// A systemd service or scope.
+    /// A service of the host's systemd.
     Systemd,
     /// A pattern from the configuration.
     Custom,
@@ -73,7 +73,7 @@ pub struct Container {
     /// What its engine has written on it: for rules to select by. May be much, and secret: it is not shown.
     #[serde(skip)]
     pub labels: Labels,
-    /// Why it has not the name that its engine gave it, where that is so.
+    /// Why it has not the name, or not the labels, that its engine gave it, where that is so.
     #[serde(skip)]
     pub trouble: Option<Arc<str>>,
 }

@@ -125,6 +125,19 @@ fn a_container_is_known_from_its_mkdir_to_its_rmdir() {
 }
 
 #[test]
+fn of_two_that_were_there_already_the_older_has_the_name() {
+    let ground = Playground::new();
+    for place in ["a", "b"] {
+        ground.make(place);
+    }
+    let older = ground.make("b/job");
+    let younger = ground.make("a/job");
+    let search = search(&ground.0, &[], "^[ab]/(?<name>job)$");
+    assert_eq!(search.next(), ("+job@a".to_owned(), younger));
+    assert_eq!(search.next(), ("+job".to_owned(), older));
+}
+
+#[test]
 fn containers_in_containers_come_after_and_go_before() {
     let ground = Playground::new();
     let search = search(&ground.0, &[Engine::Lxc], "^(?<name>none)$");

@@ -3,7 +3,7 @@
 //! Read from the engine's own files, as they lie on the host: no daemon is asked, nothing is run or written. A container inside another, or
 //! of a user's own engine, has its files where we do not look: it is called by what its path shows.
 
-mod docker;
+pub(super) mod docker;
 mod files;
 mod kubernetes;
 mod lxc;
@@ -58,11 +58,11 @@ impl Default for Roots {
 pub struct Identity {
     /// The engine, where the path alone does not tell it.
     pub engine: Option<Engine>,
-    /// The name, where the path has none.
+    /// The name, where it is not what the path shows.
     pub name: Option<String>,
     /// What is written on it.
     pub labels: Labels,
-    /// Why there is no name.
+    /// Why there is no name, or are no labels.
     pub trouble: Option<String>,
 }
 
@@ -70,6 +70,8 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Asker {
     roots: Roots,
+    /// The kernel's list of unix sockets, which tells who runs.
+    sockets: PathBuf,
     files: Files,
     /// Whose files could not be read, and that has been said.
     complained: HashSet<Engine>,
@@ -78,7 +80,7 @@ pub struct Asker {
 impl Asker {
     /// Has read nothing yet.
     pub fn new(roots: Roots) -> Self {
-        Self { roots, files: Files::default(), complained: HashSet::new() }
+        Self { roots, sockets: "/proc/net/unix".into(), files: Files::default(), complained: HashSet::new() }
     }
 
     /// Forgets the files that nobody asked about since the last call.
@@ -97,16 +99,19 @@ impl Asker {
             (Label::Id { id, .. }, Engine::Docker) => docker::ask(files, &roots.docker, id),
             (Label::Id { id, .. }, Engine::Podman) => podman::ask(files, &roots.podman, id),
             (Label::Id { id, .. }, Engine::Kubernetes) => kubernetes::ask(files, roots, id, path),
-            (Label::Name(name), Engine::Lxc) if is_the_hosts => lxc::ask(files, &roots.lxd, &roots.lxc, name),
+            (Label::Name(name), Engine::Lxc) if is_the_hosts => lxc::ask(files, roots, &self.sockets, name),
             _ => Identity::default(),
         };
         if let Some(name) = identity.name.take_if(|name| !is_sound(name)) {
             identity.trouble = Some(format!("its engine calls it {name:?}: expected a name without spaces, '/' and ':'"));
         }
+        if let (Label::Id { .. }, Some(why)) = (&found.own, &mut identity.trouble) {
+            *why = format!("called by its id: {why}");
+        }
         if let Some(trouble) = identity.trouble.as_ref().filter(|_| is_the_hosts)
             && self.complained.insert(found.engine)
         {
-            tracing::warn!(%path, "a container of {} is called by its id: {trouble}; said once", found.engine.name());
+            tracing::warn!(%path, "a container of {} is {trouble}; said once", found.engine.name());
         }
         identity
     }

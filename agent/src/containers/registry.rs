@@ -1,6 +1,6 @@
 //! The containers that are there now: gives each a name of its own on the host, and tells of comings and goings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -14,8 +14,11 @@ use crate::cgroup::CgroupPath;
 #[derive(Debug)]
 pub(super) struct Registry {
     out: Sender<Discovered>,
-    /// Name to cgroup id.
-    names: HashMap<String, u64>,
+    /// Where the one of each name lies, as was told last.
+    names: HashMap<String, CgroupPath>,
+    /// Those that were there at the start have been told of. Until then nobody has a name: one that is found first is not to have it before
+    /// one that is older.
+    introduced: bool,
     told: u64,
     closed: bool,
 }
@@ -29,10 +32,21 @@ pub(super) struct Known {
     pub(super) container: Arc<Container>,
 }
 
+/// What its engine says of a container now.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    known: &'a mut Known,
+    found: &'a Recognised,
+    identity: Identity,
+    wanted: String,
+    /// Once names are given out.
+    name: Option<String>,
+}
+
 impl Registry {
-    /// Tells `out`.
+    /// Tells `out`, from the first [`Registry::refresh`] on.
     pub(super) fn new(out: Sender<Discovered>) -> Self {
-        Self { out, names: HashMap::new(), told: 0, closed: false }
+        Self { out, names: HashMap::new(), introduced: false, told: 0, closed: false }
     }
 
     /// How many there are.
@@ -50,65 +64,155 @@ impl Registry {
         self.closed
     }
 
+    /// Where the one lies that has this name.
+    pub(super) fn holder(&self, name: &str) -> Option<&CgroupPath> {
+        self.names.get(name)
+    }
+
     /// A container appeared, of which its engine says this.
     pub(super) fn add(&mut self, found: &Recognised, identity: Identity, path: &CgroupPath, cgroup_id: u64) -> Known {
         let wanted = naming::name(found, &identity);
-        let name = self.take_name(&wanted, path, cgroup_id);
-        let container = Arc::new(described(found, identity, name, path, cgroup_id));
-        self.tell(Discovered::Appeared(Arc::clone(&container)));
-        Known { wanted, container }
+        let mut container = described(found, identity, wanted.clone(), path, cgroup_id);
+        if self.introduced {
+            let is_taken = |name: &str| self.names.contains_key(name);
+            if is_taken(&wanted) {
+                container.name = placed(&wanted, &container, is_taken);
+                warn_of(&wanted, &container.name, path);
+            }
+            return Known { wanted, container: self.introduce(container) };
+        }
+        Known { wanted, container: Arc::new(container) }
     }
 
-    /// Its engine says this of it now. One that has been renamed gets a new name; one that was not keeps what it has, also where a better
-    /// one has become free.
-    pub(super) fn refresh(&mut self, known: &mut Known, found: &Recognised, identity: Identity) {
-        let wanted = naming::name(found, &identity);
-        let old = &known.container;
-        let name = if wanted == known.wanted {
-            old.name.clone()
-        } else {
-            self.names.remove(&old.name);
-            self.take_name(&wanted, &old.path, old.cgroup_id)
-        };
-        let now = described(found, identity, name, &old.path, old.cgroup_id);
-        if now != **old {
-            if now.name != old.name {
-                tracing::info!(path = %now.path, was = old.name, is = now.name, "a container was renamed");
-            }
-            *known = Known { wanted, container: Arc::new(now) };
-            self.tell(Discovered::Changed(Arc::clone(&known.container)));
+    /// The engines were asked about everyone: names are given out anew, all at once. So it does not matter in which order they were asked,
+    /// and two that changed names have them the other way round.
+    pub(super) fn refresh(&mut self, mut answers: Vec<Answer<'_>>) {
+        give_names(&mut answers);
+        if self.introduced {
+            return self.tell_changes(answers);
+        }
+        self.introduced = true;
+        // One that lies in another comes after it.
+        answers.sort_unstable_by(|a, b| a.known.container.path.cmp(&b.known.container.path));
+        for answer in answers {
+            let (known, now) = answer.settle();
+            known.container = self.introduce(now);
         }
     }
 
     /// It is gone.
     pub(super) fn remove(&mut self, container: &Container) {
-        self.names.remove(&container.name);
-        self.tell(Discovered::Gone { cgroup_id: container.cgroup_id });
+        if self.introduced {
+            self.names.remove(&container.name);
+            self.tell(Discovered::Gone { cgroup_id: container.cgroup_id });
+        }
     }
 
-    fn take_name(&mut self, wanted: &str, path: &CgroupPath, cgroup_id: u64) -> String {
-        let name = self.free_name(wanted, path, cgroup_id);
-        if name != wanted {
-            tracing::warn!(%path, wanted, name, "the name is taken by another container: this one is called by its place too");
-        }
-        self.names.insert(name.clone(), cgroup_id);
-        name
+    fn introduce(&mut self, container: Container) -> Arc<Container> {
+        self.names.insert(container.name.clone(), container.path.clone());
+        let container = Arc::new(container);
+        self.tell(Discovered::Appeared(Arc::clone(&container)));
+        container
     }
 
-    /// `wanted`, or where somebody has that name, with the place behind it: `web@batch.jobs`.
-    fn free_name(&self, wanted: &str, path: &CgroupPath, cgroup_id: u64) -> String {
-        if !self.names.contains_key(wanted) {
-            return wanted.to_owned();
+    /// A name is one container's at any moment, for those who listen, too: who is to have it is told of after who had it.
+    fn tell_changes(&mut self, answers: Vec<Answer<'_>>) {
+        let settled = answers.into_iter().map(Answer::settle);
+        let mut changes: Vec<_> = settled.filter(|(known, now)| *now != *known.container).collect();
+        while !changes.is_empty() {
+            let before = changes.len();
+            changes.retain_mut(|(known, now)| {
+                let must_wait = now.name != known.container.name && self.names.contains_key(&now.name);
+                if !must_wait {
+                    self.change(known, now.clone());
+                }
+                must_wait
+            });
+            if changes.len() == before {
+                // Each waits for another: a circle, which opens when one of them steps aside.
+                let is_taken = |name: &str| self.names.contains_key(name) || changes.iter().any(|(_, now)| now.name == name);
+                let (known, now) = &changes[0];
+                let name = placed(&now.name, now, is_taken);
+                let aside = Container { name, ..Container::clone(&known.container) };
+                self.change(changes[0].0, aside);
+            }
         }
-        let place = path.as_str().rsplit_once('/').map_or("root".to_owned(), |(parent, _)| parent.replace('/', "."));
-        let placed = format!("{wanted}@{place}");
-        if self.names.contains_key(&placed) { format!("{placed}#{cgroup_id}") } else { placed }
+    }
+
+    fn change(&mut self, known: &mut Known, now: Container) {
+        if now.name != known.container.name {
+            tracing::info!(path = %now.path, was = known.container.name, is = now.name, "a container was renamed");
+            self.names.remove(&known.container.name);
+            self.names.insert(now.name.clone(), now.path.clone());
+        }
+        known.container = Arc::new(now);
+        self.tell(Discovered::Changed(Arc::clone(&known.container)));
     }
 
     fn tell(&mut self, what: Discovered) {
         self.told += 1;
         self.closed |= self.out.send(what).is_err();
     }
+}
+
+impl Known {
+    /// Whether its engine, which says this of it now, calls it otherwise than before.
+    pub(super) fn is_renamed(&self, found: &Recognised, identity: &Identity) -> bool {
+        naming::name(found, identity) != self.wanted
+    }
+}
+
+impl<'a> Answer<'a> {
+    /// About one that is `known`.
+    pub(super) fn new(known: &'a mut Known, found: &'a Recognised, identity: Identity) -> Self {
+        let wanted = naming::name(found, &identity);
+        Self { known, found, identity, wanted, name: None }
+    }
+
+    /// Who it is about, and as it is now.
+    fn settle(self) -> (&'a mut Known, Container) {
+        let Self { known, found, identity, wanted, name } = self;
+        let old = &known.container;
+        let now = described(found, identity, name.unwrap_or_else(|| old.name.clone()), &old.path, old.cgroup_id);
+        known.wanted = wanted;
+        (known, now)
+    }
+}
+
+/// Gives each its name: first those who have the one that they want, then the older before the younger, as the ids of cgroups grow. Who gets
+/// another than it wants is called by its place too, and by the same as before where it wanted the same before.
+fn give_names(answers: &mut [Answer<'_>]) {
+    answers.sort_unstable_by_key(|one| (one.known.container.name != one.wanted, one.known.container.cgroup_id));
+    let mut taken = HashSet::new();
+    for one in &mut *answers {
+        one.name = taken.insert(one.wanted.clone()).then(|| one.wanted.clone());
+    }
+    for was_placed in [true, false] {
+        let nameless = |one: &&mut Answer<'_>| one.name.is_none() && (one.wanted == one.known.wanted) == was_placed;
+        for one in answers.iter_mut().filter(nameless) {
+            let old = &one.known.container;
+            let name = if was_placed && !taken.contains(&old.name) {
+                old.name.clone()
+            } else {
+                let name = placed(&one.wanted, old, |name| taken.contains(name));
+                warn_of(&one.wanted, &name, &old.path);
+                name
+            };
+            taken.insert(name.clone());
+            one.name = Some(name);
+        }
+    }
+}
+
+/// A name with the place behind it, for one that cannot have it alone: `web@batch.jobs`.
+fn placed(name: &str, container: &Container, is_taken: impl Fn(&str) -> bool) -> String {
+    let place = container.path.as_str().rsplit_once('/').map_or("root".to_owned(), |(parent, _)| parent.replace('/', "."));
+    let placed = format!("{name}@{place}");
+    if is_taken(&placed) { format!("{placed}#{}", container.cgroup_id) } else { placed }
+}
+
+fn warn_of(wanted: &str, name: &str, path: &CgroupPath) {
+    tracing::warn!(%path, wanted, name, "the name is taken by another container: this one is called by its place too");
 }
 
 fn described(found: &Recognised, identity: Identity, name: String, path: &CgroupPath, cgroup_id: u64) -> Container {
@@ -121,78 +225,9 @@ fn described(found: &Recognised, identity: Identity, name: String, path: &Cgroup
         cgroup_id,
         application: labels.get(APPLICATION).filter(|name| !name.is_empty()).cloned(),
         labels,
-        trouble: trouble.map(|why| format!("called by its id: {why}").into()),
+        trouble: trouble.map(Into::into),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::containers::Engine;
-    use crate::containers::engines::Label;
-
-    #[test]
-    fn each_name_is_one_containers_and_free_again_when_it_is_gone() {
-        let (out, told) = crossbeam_channel::unbounded();
-        let mut registry = Registry::new(out);
-        let web = Recognised { engine: Engine::Custom, within: Vec::new(), own: Label::Name("web".into()) };
-        let add = |registry: &mut Registry, path: &str, id| {
-            registry.add(&web, Identity::default(), &CgroupPath::new(path).unwrap(), id).container
-        };
-
-        let first = add(&mut registry, "a/web", 1);
-        assert_eq!(first.name, "web");
-        assert_eq!(add(&mut registry, "batch/jobs/web", 2).name, "web@batch.jobs");
-        assert_eq!(add(&mut registry, "web", 3).name, "web@root");
-        assert_eq!(add(&mut registry, "batch/jobs/web", 4).name, "web@batch.jobs#4");
-        assert_eq!((registry.len(), registry.told()), (4, 4));
-
-        registry.remove(&first);
-        assert_eq!(add(&mut registry, "a/web", 5).name, "web");
-        assert_eq!(told.try_iter().count(), 6);
-        assert!(!registry.is_closed());
-        drop(told);
-        registry.remove(&first);
-        assert!(registry.is_closed());
-    }
-
-    #[test]
-    fn a_renamed_container_is_told_of_anew_and_its_old_name_is_free() {
-        let (out, told) = crossbeam_channel::unbounded();
-        let mut registry = Registry::new(out);
-        let id = "0123456789abcdef".repeat(4);
-        let own = Label::Id { engine: Engine::Docker, id };
-        let found = Recognised { engine: Engine::Docker, within: Vec::new(), own };
-        let called = |name: &str| Identity { name: Some(name.to_owned()), ..Identity::default() };
-        let path = |at: &str| CgroupPath::new(at).unwrap();
-
-        let mut first = registry.add(&found, called("web"), &path("docker/1"), 1);
-        let mut second = registry.add(&found, called("web"), &path("docker/2"), 2);
-        assert_eq!(second.container.name, "web@docker");
-        registry.refresh(&mut first, &found, called("web"));
-        assert_eq!(registry.told(), 2, "nothing changed");
-
-        registry.refresh(&mut first, &found, called("shop"));
-        registry.refresh(&mut second, &found, called("web"));
-        assert_eq!((first.container.name.as_str(), second.container.name.as_str()), ("shop", "web@docker"));
-        let third = registry.add(&found, called("web"), &path("docker/3"), 3);
-        assert_eq!(third.container.name, "web");
-
-        let labels = [(APPLICATION.to_owned(), "app1".to_owned())].into();
-        registry.refresh(&mut first, &found, Identity { labels, ..called("shop") });
-        assert_eq!(first.container.application.as_deref(), Some("app1"));
-        registry.refresh(&mut first, &found, Identity { trouble: Some("no file".to_owned()), ..Identity::default() });
-        assert_eq!(first.container.name, "0123456789ab");
-        assert_eq!(first.container.trouble.as_deref(), Some("called by its id: no file"));
-        let changed: Vec<_> = told
-            .try_iter()
-            .filter_map(|news| match news {
-                Discovered::Changed(container) => Some((container.cgroup_id, container.name.clone())),
-                _ => None,
-            })
-            .collect();
-        let of_first = |name: &str| (1, name.to_owned());
-        assert_eq!(changed, [of_first("shop"), of_first("shop"), of_first("0123456789ab")]);
-        assert_eq!(registry.len(), 3);
-    }
-}
+mod tests;

@@ -102,7 +102,7 @@ pub fn spawn(
     wake: Box<dyn Fn() + Send>,
 ) -> Result<Watcher, WatchError> {
     let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(io::Error::from)?);
-    let recogniser = Recogniser::new(settings.engines, settings.patterns);
+    let recogniser = Recogniser::new(settings.engines, settings.patterns).with_docker(settings.roots.docker.clone());
     let mut scanner = Scanner::new(Tree::open(root)?, recogniser, Asker::new(settings.roots), out);
     let began = Instant::now();
     scanner.scan()?;

@@ -40,6 +40,12 @@ fn the_engines_containers_are_recognised() {
         ("kubepods/pod0a-1b/ID", with_id(Engine::Kubernetes, SHORT)),
         ("system.slice/nginx.service", named(Engine::Systemd, "nginx.service")),
         ("system.slice/system-getty.slice/getty@tty1.service", named(Engine::Systemd, "getty@tty1.service")),
+        ("batch.slice/foo.service", named(Engine::Systemd, "foo.service")),
+        ("a.slice/a-b.slice/foo.service", named(Engine::Systemd, "foo.service")),
+        ("machine.slice/systemd-nspawn@c1.service", named(Engine::Systemd, "systemd-nspawn@c1.service")),
+        ("in-the-root-slice.service", named(Engine::Systemd, "in-the-root-slice.service")),
+        ("system.slice/_memory.service", named(Engine::Systemd, "memory.service")),
+        ("_cpu.slice/__own.service", named(Engine::Systemd, "_own.service")),
     ];
     for (path, expected) in table {
         assert_eq!(seen(&every_engine(), path), expected, "{path}");
@@ -99,10 +105,40 @@ fn what_lies_inside_a_container_or_beside_it_is_none() {
         "machine.slice/libpod-conmon-ID.scope",
         "libpod_parent/conmon",
         "user.slice/user-1000.slice/user@1000.service",
+        "user.slice/user-1000.slice/user@1000.service/app.slice/web.service",
+        "user.slice/web.service",
+        "batch/foo.service",
+        "batch.slice/foo.service/inner.slice/bar.service",
+        "machine.slice/machine-qemu.scope",
+        "system.slice/_.service",
         "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
     ] {
         assert_eq!(seen(&every_engine(), path), None, "{path}");
     }
+}
+
+#[test]
+fn docker_is_found_below_any_parent_that_it_was_given() {
+    let root = tempfile::tempdir().unwrap();
+    let has = |id: &str| {
+        let dir = root.path().join("containers").join(id);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("config.v2.json"), "{}").unwrap();
+    };
+    let recogniser = every_engine().with_docker(vec!["/nowhere".into(), root.path().to_owned()]);
+    let name = |path: &str| seen(&recogniser, path).map(|(engine, name, _)| (engine, name));
+    assert_eq!(name("jobs/ID"), None, "Docker knows nothing of it");
+    has(ID);
+    for path in ["jobs/ID", "batch.slice/jobs/ID", "ID"] {
+        assert_eq!(name(path), Some((Engine::Docker, SHORT.to_owned())), "{path}");
+        assert_eq!(seen(&every_engine(), path), None, "{path}");
+    }
+    assert_eq!(name("jobs/ID/init.scope"), None);
+    assert_eq!(name(&format!("jobs/{}", "f".repeat(64))), None);
+    assert_eq!(name("kubepods/ID"), None, "the kubelet's");
+    // Whoever is inside takes no name of the host's.
+    assert_eq!(name("jobs/ID/docker/ID"), Some((Engine::Docker, format!("{SHORT}:{SHORT}"))));
+    assert_eq!(name("lxc.payload.c1/jobs/ID"), Some((Engine::Docker, format!("c1:{SHORT}"))));
 }
 
 #[test]

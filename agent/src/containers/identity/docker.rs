@@ -1,7 +1,7 @@
 //! Docker: `<root>/containers/<id>/config.v2.json`, which the daemon writes before it starts a container and at each rename.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -32,11 +32,16 @@ pub(super) fn ask(files: &mut Files, roots: &[PathBuf], id: &str) -> Identity {
     }
 }
 
+/// Whether there is a container of this id.
+pub(in crate::containers) fn has(roots: &[PathBuf], id: &str) -> bool {
+    roots.iter().any(|root| file_of(root, id).exists())
+}
+
 /// Its name and labels by the first root that knows it.
 pub(super) fn said(files: &mut Files, roots: &[PathBuf], id: &str) -> Result<(String, Labels), String> {
     let mut trouble = None;
     for root in roots {
-        let file = root.join("containers").join(id).join("config.v2.json");
+        let file = file_of(root, id);
         match files.file(&file, read) {
             Ok(said) => return Ok((said.names.get("").cloned().unwrap_or_default(), said.labels.clone())),
             // Where it is but is not understood, that is what to tell.
@@ -45,6 +50,10 @@ pub(super) fn said(files: &mut Files, roots: &[PathBuf], id: &str) -> Result<(St
         }
     }
     Err(trouble.unwrap_or_else(|| "discovery.roots.docker is empty".to_owned()))
+}
+
+fn file_of(root: &Path, id: &str) -> PathBuf {
+    root.join("containers").join(id).join("config.v2.json")
 }
 
 fn read(text: &str) -> Result<Said, String> {

@@ -6,21 +6,77 @@
 //! | LXC | `<root>/<name>/config` | `lxc.environment = <key>=<value>` |
 //!
 //! Names of LXD's projects have no `_`, nor have its containers' names: `<project>_<name>` is unique, and what it is called.
+//!
+//! Where both have a container of the name, one is as a rule stopped: the one that runs listens at the abstract socket
+//! `@<its directory>/command`, from before its cgroup is made. (Of a path that is too long for a socket it does not.)
 
 use std::path::{Path, PathBuf};
 
 use super::files::{Files, Said};
-use super::{Engine, Identity, Labels};
+use super::{Engine, Identity, Labels, Roots};
 
-pub(super) fn ask(files: &mut Files, lxd: &[PathBuf], lxc: &[PathBuf], name: &str) -> Identity {
-    let found = lxd.iter().map(|root| root.join("containers").join(name)).find(|dir| dir.symlink_metadata().is_ok());
-    let (engine, labels) = if let Some(dir) = found {
-        (Engine::Lxd, labels(files, &dir.join("backup.yaml"), backup))
-    } else {
-        let file = lxc.iter().map(|root| root.join(name).join("config")).find(|file| file.exists());
-        (Engine::Lxc, file.map(|file| labels(files, &file, config)).unwrap_or_default())
+pub(super) fn ask(files: &mut Files, roots: &Roots, sockets: &Path, cgroup: &str) -> Identity {
+    let name = instance(roots, sockets, cgroup);
+    let (lxd, lxc) = directories(roots, name);
+    let mut trouble = None;
+    let directory = match (lxd, lxc) {
+        (Some(lxd), Some(lxc)) => match (runs(sockets, &lxd), runs(sockets, &lxc)) {
+            (true, false) => Some((Engine::Lxd, lxd)),
+            (false, true) => Some((Engine::Lxc, lxc)),
+            _ => {
+                trouble = Some(format!(
+                    "taken for LXC's, without labels: {} and {} are both called so, and /proc/net/unix does not tell which it is",
+                    lxd.display(),
+                    lxc.display()
+                ));
+                None
+            }
+        },
+        (lxd, lxc) => lxd.map(|lxd| (Engine::Lxd, lxd)).or(lxc.map(|lxc| (Engine::Lxc, lxc))),
     };
-    Identity { engine: Some(engine), labels, ..Identity::default() }
+    let (engine, labels) = match directory {
+        Some((Engine::Lxd, directory)) => (Engine::Lxd, labels(files, &directory.join("backup.yaml"), backup)),
+        Some((_, directory)) => (Engine::Lxc, labels(files, &directory.join("config"), config)),
+        None => (Engine::Lxc, Labels::new()),
+    };
+    let name = (name != cgroup).then(|| name.to_owned());
+    Identity { engine: Some(engine), name, labels, trouble }
+}
+
+/// Whose cgroup it is. Where a cgroup was left over from before, LXC puts a number behind the name: `web-1`.
+fn instance<'a>(roots: &Roots, sockets: &Path, cgroup: &'a str) -> &'a str {
+    let is_known = |name: &str| directories(roots, name) != (None, None);
+    let numbered = cgroup.rsplit_once('-').filter(|(_, number)| number.parse::<u32>().is_ok());
+    match numbered {
+        // What `lxc-execute` runs has no directory, yet it has a socket.
+        Some((name, _)) if !is_known(cgroup) && is_known(name) && !all_of(roots, cgroup).any(|dir| runs(sockets, &dir)) => name,
+        _ => cgroup,
+    }
+}
+
+/// Where LXD and where LXC have a container of this name, running or not.
+fn directories(roots: &Roots, name: &str) -> (Option<PathBuf>, Option<PathBuf>) {
+    let lxd = of_lxd(roots, name).find(|dir| dir.symlink_metadata().is_ok());
+    (lxd, of_lxc(roots, name).find(|dir| dir.join("config").exists()))
+}
+
+fn of_lxd(roots: &Roots, name: &str) -> impl Iterator<Item = PathBuf> {
+    roots.lxd.iter().map(move |root| root.join("containers").join(name))
+}
+
+fn of_lxc(roots: &Roots, name: &str) -> impl Iterator<Item = PathBuf> {
+    roots.lxc.iter().map(move |root| root.join(name))
+}
+
+fn all_of(roots: &Roots, name: &str) -> impl Iterator<Item = PathBuf> {
+    of_lxd(roots, name).chain(of_lxc(roots, name))
+}
+
+fn runs(sockets: &Path, directory: &Path) -> bool {
+    let socket = format!(" @{}/command", directory.display());
+    // Names of abstract sockets are whatever bytes somebody likes.
+    let all = std::fs::read(sockets).unwrap_or_default();
+    String::from_utf8_lossy(&all).lines().any(|line| line.ends_with(&socket))
 }
 
 /// It has its name all the same.

@@ -29,7 +29,9 @@ impl Host {
             containerd: root("containerd"),
             crio: root("crio"),
         };
-        Self { dir, asker: Asker::new(roots) }
+        let mut asker = Asker::new(roots);
+        asker.sockets = dir.path().join("sockets");
+        Self { dir, asker }
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -39,6 +41,19 @@ impl Host {
         let new = path.with_extension("new");
         fs::write(&new, text.replace("ID", ID)).unwrap();
         fs::rename(new, path).unwrap();
+    }
+
+    /// The containers of LXC and LXD in these directories run.
+    fn run(&self, directories: &[&str]) {
+        let mut sockets = b"Num       RefCount Protocol Flags    Type St Inode Path\n".to_vec();
+        sockets.extend(b"0000000000000000: 00000002 00000000 00010000 0001 01 17216 @caf\xe9\n");
+        for directory in directories {
+            let directory = self.dir.path().join(directory);
+            sockets.extend(
+                format!("0000000000000000: 00000002 0 00010000 0001 01 20713 @{}/command\n", directory.display()).bytes(),
+            );
+        }
+        fs::write(self.dir.path().join("sockets"), sockets).unwrap();
     }
 
     /// What is said of the container at `path`.
@@ -144,6 +159,51 @@ fn lxd_is_told_from_lxc_and_both_have_labels() {
     let instance = backup.replace("container:", "instance:");
     host.write("lxd/storage-pools/default/containers/team_web/backup.yaml", &instance.replace("shop", "other"));
     assert_eq!(host.ask("lxc.payload.team_web").labels[APPLICATION], "other");
+}
+
+#[test]
+fn of_two_of_one_name_it_is_the_one_that_runs() {
+    let mut host = Host::new();
+    host.write("lxd/containers/web/backup.yaml", "container:\n  expanded_config:\n    user.of: lxd\n");
+    host.write("lxc/web/config", "lxc.environment = of=lxc\n");
+    let of = |engine, label| Identity { engine: Some(engine), labels: labels(&[("of", label)]), ..Identity::default() };
+    host.run(&["lxc/web", "lxd/containers/webs", "lxd/containers/other"]);
+    assert_eq!(host.ask("lxc.payload.web"), of(Engine::Lxc, "lxc"));
+    host.run(&["lxd/containers/web", "elsewhere/web"]);
+    assert_eq!(host.ask("lxc.payload.web"), of(Engine::Lxd, "lxd"));
+
+    for running in [&["lxd/containers/web", "lxc/web"][..], &[]] {
+        host.run(running);
+        let unknown = host.ask("lxc.payload.web");
+        assert_eq!((unknown.engine, unknown.name, unknown.labels), (Some(Engine::Lxc), None, Labels::new()), "{running:?}");
+        let why = unknown.trouble.unwrap();
+        assert!(why.starts_with("taken for LXC's, without labels") && why.contains("lxd/containers/web and "), "{why}");
+    }
+    fs::remove_file(host.dir.path().join("sockets")).unwrap();
+    assert!(host.ask("lxc.payload.web").trouble.is_some());
+}
+
+#[test]
+fn lxc_numbers_the_cgroup_where_one_of_that_name_is_left_over() {
+    let mut host = Host::new();
+    host.write("lxc/web/config", "lxc.environment = A=b\n");
+    host.write("lxc/own-1/config", "");
+    host.write("lxc/own/config", "lxc.environment = A=b\n");
+    host.write("lxd/containers/team_db/backup.yaml", "");
+    host.run(&["lxc/web"]);
+    let web =
+        Identity { engine: Some(Engine::Lxc), name: Some("web".into()), labels: labels(&[("A", "b")]), ..Identity::default() };
+    assert_eq!(host.ask("lxc.payload.web-1"), web);
+    assert_eq!(host.ask("lxc/web-12"), web, "as LXC before 4 has it");
+    let of_lxd = Identity { engine: Some(Engine::Lxd), name: Some("team_db".into()), ..Identity::default() };
+    assert_eq!(host.ask("lxc.payload.team_db-1"), of_lxd);
+
+    let itself = Identity { engine: Some(Engine::Lxc), ..Identity::default() };
+    for path in ["lxc.payload.web-x", "lxc.payload.web-", "lxc.payload.other-1", "lxc.payload.own-1"] {
+        assert_eq!(host.ask(path), itself, "{path}");
+    }
+    host.run(&["lxc/web", "lxc/web-1"]);
+    assert_eq!(host.ask("lxc.payload.web-1"), itself, "lxc-execute makes no directory");
 }
 
 #[test]

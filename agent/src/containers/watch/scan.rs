@@ -11,10 +11,10 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use super::Stats;
 use crate::cgroup::tree::Tree;
 use crate::cgroup::{CgroupError, CgroupPath};
-use crate::containers::Discovered;
 use crate::containers::engines::{Recognised, Recogniser};
 use crate::containers::identity::Asker;
-use crate::containers::registry::{Known, Registry};
+use crate::containers::registry::{Answer, Known, Registry};
+use crate::containers::{Discovered, naming};
 
 /// One cgroup that was seen.
 #[derive(Debug)]
@@ -110,11 +110,23 @@ impl Scanner {
     /// Asks the engines about everyone: names and labels change without any cgroup changing.
     fn ask_again(&mut self) {
         self.asker.sweep();
-        for (path, node) in &mut self.nodes {
-            if let Some((found, known)) = &mut node.container {
-                let identity = self.asker.ask(found, path);
-                self.registry.refresh(known, found, identity);
-            }
+        let containers = self.nodes.iter_mut().filter_map(|(path, node)| Some((path, node.container.as_mut()?)));
+        let answers = containers.map(|(path, (found, known))| {
+            let identity = self.asker.ask(found, path);
+            Answer::new(known, found, identity)
+        });
+        let answers = answers.collect();
+        self.registry.refresh(answers);
+    }
+
+    /// Whoever has this name may have got another since it was asked for: then somebody new can have it at once.
+    fn ask_holder(&mut self, name: &str) {
+        let holder = self.registry.holder(name).and_then(|path| Some((path, self.nodes.get(path)?)));
+        let Some((path, Node { id, container: Some((found, known)), .. })) = holder else { return };
+        // Of one that is gone no engine knows anything.
+        let is_there = self.tree.id(path).is_ok_and(|now| now == Some(*id));
+        if is_there && known.is_renamed(found, &self.asker.ask(found, path)) {
+            self.ask_again();
         }
     }
 
@@ -224,6 +236,7 @@ impl Scanner {
         }
         let container = self.recogniser.recognise(path).map(|found| {
             let identity = self.asker.ask(&found, path);
+            self.ask_holder(&naming::name(&found, &identity));
             let known = self.registry.add(&found, identity, path, id);
             (found, known)
         });

@@ -12,6 +12,8 @@ use crate::containers::identity::Roots;
 
 struct World {
     dir: TempDir,
+    /// Docker's own directory.
+    docker: TempDir,
     scanner: Scanner,
     told: Receiver<Discovered>,
     /// Names by id of those that were told of as there.
@@ -21,21 +23,30 @@ struct World {
 impl World {
     fn new(paths: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let docker = tempfile::tempdir().unwrap();
         for path in paths {
             fs::create_dir_all(dir.path().join(path)).unwrap();
         }
         let (out, told) = unbounded();
-        let recogniser = Recogniser::new(vec![Engine::Lxc], Vec::new());
-        let asker = Asker::new(Roots::default());
+        let recogniser = Recogniser::new(vec![Engine::Lxc, Engine::Docker], Vec::new());
+        let asker = Asker::new(Roots { docker: vec![docker.path().to_owned()], ..Roots::default() });
         let scanner = Scanner::new(Tree::open(dir.path()).unwrap(), recogniser, asker, out);
-        Self { dir, scanner, told, names: HashMap::new() }
+        Self { dir, docker, scanner, told, names: HashMap::new() }
     }
 
     fn path(&self, path: &str) -> std::path::PathBuf {
         self.dir.path().join(path)
     }
 
-    /// What was told since: `+name`, `-name`.
+    /// Docker's file of the container `number` says this name.
+    fn docker_says(&self, number: u32, name: &str) {
+        let dir = self.docker.path().join(format!("containers/{number:064}"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("new"), format!(r#"{{"Name":"/{name}","Config":{{}}}}"#)).unwrap();
+        fs::rename(dir.join("new"), dir.join("config.v2.json")).unwrap();
+    }
+
+    /// What was told since: `+name`, `-name`, and `~name` of one that has that name from now on.
     fn news(&mut self) -> Vec<String> {
         let mut news = Vec::new();
         for what in self.told.try_iter() {
@@ -44,7 +55,10 @@ impl World {
                     assert_eq!(self.names.insert(new.cgroup_id, new.name.clone()), None, "told twice: {new:?}");
                     format!("+{}", new.name)
                 }
-                Discovered::Changed(new) => unreachable!("{new:?} has no file that could change"),
+                Discovered::Changed(new) => {
+                    self.names.insert(new.cgroup_id, new.name.clone());
+                    format!("~{}", new.name)
+                }
                 Discovered::Gone { cgroup_id } => format!("-{}", self.names.remove(&cgroup_id).unwrap()),
             });
         }
@@ -84,6 +98,28 @@ fn what_is_there_then_what_comes_and_goes() {
     assert_eq!(world.scanned(), Vec::<String>::new());
     let stats = world.scanner.stats();
     assert_eq!((stats.watches, stats.containers, stats.polled), (4, 3, 0));
+}
+
+#[test]
+fn a_name_that_was_handed_on_between_two_scans_is_the_new_ones() {
+    let mut world = World::new(&["docker"]);
+    let cgroup = |number: u32| format!("docker/{number:064}");
+    world.docker_says(1, "web");
+    fs::create_dir(world.path(&cgroup(1))).unwrap();
+    assert_eq!(world.scanned(), ["+web"]);
+
+    world.docker_says(1, "web-old");
+    world.docker_says(2, "web");
+    fs::create_dir(world.path(&cgroup(2))).unwrap();
+    assert_eq!(world.notified(), ["~web-old", "+web"]);
+
+    world.docker_says(3, "web");
+    fs::create_dir(world.path(&cgroup(3))).unwrap();
+    assert_eq!(world.notified(), ["+web@docker"]);
+    world.docker_says(2, "shop");
+    assert_eq!(world.scanned(), ["~shop", "~web"]);
+    fs::remove_dir(world.path(&cgroup(3))).unwrap();
+    assert_eq!(world.notified(), ["-web"]);
 }
 
 #[test]
