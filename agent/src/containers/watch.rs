@@ -31,6 +31,9 @@ use crate::cgroup::tree::Tree;
 /// How often directories without a watch are looked at.
 const POLL: Duration = Duration::from_millis(50);
 
+/// How often engines are asked again while one of them has not named a new container.
+const ASK: Duration = Duration::from_millis(500);
+
 /// Whatever the intervals say, looking around takes one part in so many of the thread's time.
 const SCAN_PART: u32 = 10;
 
@@ -165,11 +168,13 @@ struct Due {
     rested: Instant,
     /// Look at what has no watch.
     poll: Instant,
+    /// Ask for the names that are awaited.
+    ask: Instant,
 }
 
 impl Due {
     fn new(rescan: Duration, now: Instant) -> Self {
-        Self { rescan, scan: now + rescan, rested: now, poll: now + POLL }
+        Self { rescan, scan: now + rescan, rested: now, poll: now + POLL, ask: now + ASK }
     }
 
     fn scanned(&mut self, took: Duration, now: Instant) {
@@ -179,6 +184,10 @@ impl Due {
 
     fn polled(&mut self, took: Duration, now: Instant) {
         self.poll = now + POLL.max(took * SCAN_PART);
+    }
+
+    fn asked(&mut self, took: Duration, now: Instant) {
+        self.ask = now + ASK.max(took * SCAN_PART);
     }
 
     /// Notifications were lost: scan at once, yet not for ever one scan after the other.
@@ -216,7 +225,9 @@ impl Search {
 
     /// Until there is something to do; true when that is to stop.
     fn wait(&self) -> nix::Result<bool> {
-        let next = if self.scanner.has_unwatched() { self.due.scan.min(self.due.poll) } else { self.due.scan };
+        let poll_at = self.scanner.has_unwatched().then_some(self.due.poll);
+        let ask_at = self.scanner.awaits_names().then_some(self.due.ask);
+        let next = [poll_at, ask_at].into_iter().flatten().fold(self.due.scan, Instant::min);
         // Rounded up: rounded down, it would spin through the last millisecond.
         let ms = next.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
         let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX);
@@ -248,6 +259,11 @@ impl Search {
         } else if self.scanner.has_unwatched() && now >= self.due.poll {
             self.scanner.poll();
             self.due.polled(now.elapsed(), Instant::now());
+        }
+        if self.scanner.awaits_names() && now >= self.due.ask {
+            let began = Instant::now();
+            self.scanner.ask_for_names();
+            self.due.asked(began.elapsed(), Instant::now());
         }
         self.publish();
         if self.scanner.told() != told {

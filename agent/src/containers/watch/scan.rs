@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use nix::errno::Errno;
@@ -15,6 +16,10 @@ use crate::containers::engines::{Recognised, Recogniser};
 use crate::containers::identity::Asker;
 use crate::containers::registry::{Answer, Known, Registry};
 use crate::containers::{Discovered, naming};
+
+/// For so long after a container came whose engine has not named it, it may still do so: the kubelet makes the log that has a container's name
+/// in its own when it starts it.
+const NAMED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One cgroup that was seen.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(super) struct Scanner {
     /// Some are unwatched and that has been said.
     polling: bool,
     root: CgroupPath,
+    /// One came whose engine has not named it; until then it may.
+    awaits_names: Option<Instant>,
     pub(super) stats: Stats,
 }
 
@@ -62,6 +69,7 @@ impl Scanner {
             unwatched: BTreeSet::new(),
             polling: false,
             root: CgroupPath::root(),
+            awaits_names: None,
             stats: Stats::default(),
         }
     }
@@ -74,6 +82,11 @@ impl Scanner {
     /// Whether the kernel would not watch all that should be.
     pub(super) fn has_unwatched(&self) -> bool {
         !self.unwatched.is_empty()
+    }
+
+    /// Whether there is somebody new whose engine may name it any moment.
+    pub(super) fn awaits_names(&self) -> bool {
+        self.awaits_names.is_some()
     }
 
     /// How many comings and goings were told.
@@ -117,6 +130,14 @@ impl Scanner {
         });
         let answers = answers.collect();
         self.registry.refresh(answers);
+    }
+
+    /// The same while names are awaited.
+    pub(super) fn ask_for_names(&mut self) {
+        self.ask_again();
+        let is_nameless = |node: &Node| node.container.as_ref().is_some_and(|(_, known)| known.container.trouble.is_some());
+        let (now, are_left) = (Instant::now(), self.nodes.values().any(is_nameless));
+        self.awaits_names = self.awaits_names.filter(|until| are_left && now < *until);
     }
 
     /// Whoever has this name may have got another since it was asked for: then somebody new can have it at once.
@@ -238,6 +259,9 @@ impl Scanner {
             let identity = self.asker.ask(&found, path);
             self.ask_holder(&naming::name(&found, &identity));
             let known = self.registry.add(&found, identity, path, id);
+            if known.container.trouble.is_some() {
+                self.awaits_names = Some(Instant::now() + NAMED_WITHIN);
+            }
             (found, known)
         });
         self.nodes.insert(path.clone(), Node { id, watch: None, container, children: BTreeSet::new() });

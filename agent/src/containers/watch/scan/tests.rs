@@ -183,3 +183,19 @@ fn lost_notifications_are_reported_and_made_good_by_a_scan() {
     world.scanned();
     assert_eq!(world.names.len(), 2, "{:?}", world.names);
 }
+
+#[test]
+fn a_name_that_comes_after_the_container_is_asked_for_soon() {
+    let mut world = World::new(&["docker"]);
+    world.scanned();
+    assert!(!world.scanner.awaits_names());
+    fs::create_dir(world.path(&format!("docker/{:064}", 1))).unwrap();
+    assert_eq!(world.notified(), ["+000000000000"]);
+    assert!(world.scanner.awaits_names());
+    world.scanner.ask_for_names();
+    assert!(world.scanner.awaits_names());
+    world.docker_says(1, "web");
+    world.scanner.ask_for_names();
+    assert_eq!(world.news(), ["~web"]);
+    assert!(!world.scanner.awaits_names());
+}
