@@ -3,6 +3,7 @@
 //! Run by `cargo xtask test` where the engines are and everything is in namespaces of its own (`xtask/src/test/engines.sh`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is what is wanted")]
 
+mod accuracy;
 mod again;
 #[allow(dead_code, reason = "the tests of the daemon use all of it")]
 #[path = "../daemon/agent.rs"]
