@@ -171,11 +171,6 @@ impl Ground {
         (0..count).map(wave).collect()
     }
 
-    /// A file of one of its containers' cgroups.
-    pub(super) fn file(&self, container: &str, name: &str) -> Option<PathBuf> {
-        self.dirs.iter().map(|dir| dir.join(container).join(name)).find(|file| file.exists())
-    }
-
     /// Makes a container.
     pub(super) fn container(&self, name: &str) -> Result<Container> {
         let dirs: Vec<_> = self.dirs.iter().map(|dir| dir.join(name)).collect();

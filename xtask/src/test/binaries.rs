@@ -147,7 +147,7 @@ pub(super) fn run_here(binaries: &[Binary], with_couchdb: bool) -> Result<Outcom
 /// The examples in the documentation; cargo builds and runs these itself.
 pub(super) fn run_doc_tests() -> Result<Outcome> {
     let mut cargo = repo::cargo();
-    cargo.args(["test", "--workspace", "--doc", "--quiet"]);
+    cargo.args(["test", "--workspace", "--doc"]);
     Ok(Outcome::Tests(vec![tee("cargo test --doc".to_owned(), &mut cargo)?]))
 }
 

@@ -13,24 +13,28 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts a test program's run: its `test result:` lines, and one failure when it ended badly without naming one.
+    /// Counts a test program's run: its summaries, and one failure when it ended badly without naming one.
     pub(crate) fn of_run(output: &str, success: bool) -> Self {
-        let mut tally = Self::default();
-        let mut results = 0;
-        for line in output.lines().filter_map(|line| line.strip_prefix("test result: ")) {
-            results += 1;
+        let summaries = Self::of_summaries(output);
+        let mut tally = summaries.unwrap_or_default();
+        if tally.failed == 0 && (!success || summaries.is_none()) {
+            tally.failed = 1;
+        }
+        tally
+    }
+
+    /// The sum of its `test result:` lines; `None` where there is none.
+    fn of_summaries(output: &str) -> Option<Self> {
+        let lines = output.lines().filter_map(|line| line.strip_prefix("test result: "));
+        let tally = |line: &str| {
             let count = |what: &str| {
                 let (before, _) = line.split_once(&format!(" {what}"))?;
                 before.rsplit(' ').next()?.parse::<u32>().ok()
             };
-            tally.passed += count("passed").unwrap_or(0);
-            tally.failed += count("failed").unwrap_or(0);
-            tally.ignored += count("ignored").unwrap_or(0);
-        }
-        if tally.failed == 0 && (!success || results == 0) {
-            tally.failed = 1;
-        }
-        tally
+            let [passed, failed, ignored] = ["passed", "failed", "ignored"].map(|what| count(what).unwrap_or(0));
+            Self { passed, failed, ignored }
+        };
+        lines.map(tally).reduce(Self::plus)
     }
 
     /// The sum of both.
@@ -47,27 +51,79 @@ pub(crate) struct Program {
     pub(crate) tally: Tally,
     /// Each test that ran, by name, and whether it passed.
     pub(crate) tests: Vec<(String, bool)>,
+    /// Its summaries count other tests than its lines name: what is known of each by name is not to be relied on.
+    names_are_off: Option<String>,
 }
 
 impl Program {
     /// Of what it wrote.
     pub(crate) fn of_run(name: String, output: &str, success: bool) -> Self {
-        let test = |line: &str| {
-            let (test, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
-            let passed = match outcome.split(' ').next()? {
-                "ok" => true,
-                "FAILED" => false,
-                _ => return None,
-            };
-            let name = test.split_once(" - ").map_or(test, |(test, _)| test);
-            Some((name.to_owned(), passed))
-        };
-        Self { name, tally: Tally::of_run(output, success), tests: output.lines().filter_map(test).collect() }
+        let tests = named(output);
+        let passed = tests.iter().filter(|(_, passed)| *passed).count();
+        let failed = tests.len() - passed;
+        let counted = Tally::of_summaries(output).filter(|sum| (sum.passed as usize, sum.failed as usize) != (passed, failed));
+        let names_are_off = counted.map(|sum| {
+            format!(
+                "its lines name {passed} tests that passed and {failed} that failed, its summaries count {} and {}: expected the same; \
+                 look in its output for a test's line that other output has got into",
+                sum.passed, sum.failed
+            )
+        });
+        let mut tally = Tally::of_run(output, success);
+        if names_are_off.is_some() {
+            tally.failed = tally.failed.max(1);
+        }
+        Self { name, tally, tests, names_are_off }
     }
 
     /// One that was not run to its end: one failure.
     pub(crate) fn unfinished(name: String) -> Self {
-        Self { name, tally: Tally { failed: 1, ..Tally::default() }, tests: Vec::new() }
+        Self { name, tally: Tally { failed: 1, ..Tally::default() }, tests: Vec::new(), names_are_off: None }
+    }
+}
+
+/// Each test that ran, by name, and whether it passed. One that began and never said what came of it has not.
+fn named(output: &str) -> Vec<(String, bool)> {
+    let mut tests: Vec<(&str, Option<Verdict>)> = Vec::new();
+    let mut is_open = false;
+    let mut is_report = false;
+    for line in output.lines() {
+        // What failed tests wrote, which may be such lines, stands between these.
+        is_report = line == "failures:" || (is_report && !line.starts_with("test result: "));
+        let begun = line.strip_prefix("test ").and_then(|line| line.split_once(" ... ")).filter(|_| !is_report);
+        if let Some((test, _)) = begun {
+            tests.push((test, None));
+        }
+        is_open = (is_open || begun.is_some()) && !is_report && !line.starts_with("test result: ");
+        // With one test at a time its result comes after everything that its processes wrote meanwhile: the last one counts.
+        if let Some((_, verdict)) = tests.last_mut().filter(|_| is_open) {
+            *verdict = Verdict::at_end_of(begun.map_or(line, |(_, rest)| rest)).or(*verdict);
+        }
+    }
+    let ran = tests.into_iter().filter(|(_, verdict)| *verdict != Some(Verdict::Ignored));
+    let name = |test: &str| test.split_once(" - ").map_or(test, |(test, _)| test).to_owned();
+    ran.map(|(test, verdict)| (name(test), verdict == Some(Verdict::Passed))).collect()
+}
+
+/// What a test program says of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    Failed,
+    Ignored,
+}
+
+impl Verdict {
+    /// `ok`, `ok (5 s)`, `FAILED`, `ignored, why`; before the first and the third there may be half a line of something else.
+    fn at_end_of(line: &str) -> Option<Self> {
+        match line.split([' ', ',']).next()? {
+            "ok" => Some(Self::Passed),
+            "FAILED" => Some(Self::Failed),
+            "ignored" => Some(Self::Ignored),
+            _ if line.ends_with("ok") => Some(Self::Passed),
+            _ if line.ends_with("FAILED") => Some(Self::Failed),
+            _ => None,
+        }
     }
 }
 
@@ -79,7 +135,8 @@ pub(crate) fn summary(steps: &[Step]) -> (String, bool) {
     let table: String = steps.iter().map(line).collect();
     let bad = |step: &Step| {
         let failed = step.outcome.programs().iter().filter(|program| program.tally.failed > 0);
-        failed.map(|program| format!("FAILED on {}: {}\n", step.name, program.name)).collect::<Vec<_>>()
+        let why = |program: &Program| program.names_are_off.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        failed.map(|program| format!("FAILED on {}: {}{}\n", step.name, program.name, why(program))).collect::<Vec<_>>()
     };
     let bad: String = steps.iter().flat_map(bad).collect();
     let Tally { passed, failed, ignored } = total;
@@ -134,11 +191,63 @@ mod tests {
         assert_eq!(Tally::of_run(failed, false), Tally { passed: 1, failed: 2, ignored: 0 });
     }
 
+    /// Each test that ran in one whose summary counts so many that passed and failed; and whether names and summary agree.
+    fn names(lines: &str, passed: u32, failed: u32) -> (Vec<(String, bool)>, bool) {
+        let output = format!("\nrunning 9 tests\n{lines}\ntest result: ok. {passed} passed; {failed} failed; 1 ignored\n");
+        let program = Program::of_run("p".to_owned(), &output, failed == 0);
+        (program.tests, program.names_are_off.is_none())
+    }
+
+    fn expected<const N: usize>(tests: [(&str, bool); N]) -> Vec<(String, bool)> {
+        tests.map(|(name, passed)| (name.to_owned(), passed)).to_vec()
+    }
+
     #[test]
     fn each_test_is_known_by_name() {
-        let output = "test a::b ... ok (5 s)\ntest a::c - should panic ... FAILED\ntest d ... ignored, why\ntest e ... noise\n";
-        let program = Program::of_run("p".to_owned(), output, false);
-        assert_eq!(program.tests, [("a::b".to_owned(), true), ("a::c".to_owned(), false)]);
+        let lines = "test a::b ... ok (5 s)\ntest a::c - should panic ... FAILED\ntest d ... ignored, why\ntest e ... ignored\n";
+        assert_eq!(names(lines, 1, 1), (expected([("a::b", true), ("a::c", false)]), true));
+    }
+
+    #[test]
+    fn what_a_tests_processes_write_does_not_hide_its_result() {
+        // Docker says it on stdout, and ends the line as a terminal wants it.
+        let lines = "test again::docker ... OCI runtime exec failed: exec failed: unable to start container process: ok to go\r\nok\n\
+                     test again::lxc ... half a lineok\n\
+                     test again::lxd ... one line\nand another\nFAILED\n\
+                     test again::podman ... ok\n";
+        let tests = [("again::docker", true), ("again::lxc", true), ("again::lxd", false), ("again::podman", true)];
+        assert_eq!(names(lines, 3, 1), (expected(tests), true));
+    }
+
+    #[test]
+    fn what_failed_tests_wrote_is_none_of_their_lines() {
+        let lines = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\ntest b ... ok\nok\n\nfailures:\n    a\n";
+        assert_eq!(names(lines, 0, 1), (expected([("a", false)]), true));
+        let twice = format!("{lines}\ntest result: FAILED. 0 passed; 1 failed; 0 ignored\n\nrunning 1 test\ntest c ... ok\n");
+        assert_eq!(names(&twice, 1, 0).0, expected([("a", false), ("c", true)]));
+    }
+
+    #[test]
+    fn a_program_whose_names_are_not_those_it_counted_has_failed() {
+        for (lines, passed, failed) in
+            [("test a ... ok\n", 2, 0), ("noisetest a ... ok\n", 1, 0), ("test a ... ok\n", 0, 1), ("test a ... noise\n", 1, 0)]
+        {
+            assert!(!names(lines, passed, failed).1, "{lines}");
+        }
+        let program = Program::of_run("agent engines".to_owned(), "test result: ok. 1 passed; 0 failed; 0 ignored\n", true);
+        assert_eq!(program.tally, Tally { passed: 1, failed: 1, ignored: 0 });
+        let step = Step { name: "here".to_owned(), ground: None, outcome: Outcome::Tests(vec![program]), seconds: 1.0 };
+        let (text, passed) = summary(&[step]);
+        let told =
+            "FAILED on here: agent engines: its lines name 0 tests that passed and 0 that failed, its summaries count 1 and 0";
+        assert!(!passed && text.contains(told), "{text}");
+    }
+
+    #[test]
+    fn a_test_that_took_its_program_down_has_failed() {
+        let program = Program::of_run("p".to_owned(), "running 2 tests\ntest a ... ok\ntest b ... ", false);
+        assert_eq!(program.tests, expected([("a", true), ("b", false)]));
+        assert!(program.tally.failed > 0);
     }
 
     #[test]
@@ -152,7 +261,7 @@ mod tests {
     fn the_last_line_is_as_cargos_own() {
         let step = |outcome| Step { name: "here".to_owned(), ground: None, outcome, seconds: 1.0 };
         let tests =
-            Program { name: "agent sampler".to_owned(), tally: Tally { passed: 12, failed: 0, ignored: 3 }, tests: Vec::new() };
+            Program { tally: Tally { passed: 12, failed: 0, ignored: 3 }, ..Program::unfinished("agent sampler".to_owned()) };
         let mut steps = vec![
             step(Outcome::Tests(vec![tests])),
             step(Outcome::Check { passed: true }),

@@ -50,8 +50,7 @@ pub(super) const FEATURES: &[Feature] = &[
             ("cgroup", "kernel::memory"),
             ("cgroup", "kernel::swap"),
             ("daemon", "first::memory"),
-            ("daemon", "memory::"),
-            ("memory", ""),
+            ("daemon", "squeeze::"),
         ],
     ),
     row(
@@ -60,7 +59,8 @@ pub(super) const FEATURES: &[Feature] = &[
             ("cgroup", "conformance::on_this_kernel::disk"),
             ("cgroup", "kernel::a_disk"),
             ("cgroup", "counting::bytes_from_a_disk"),
-            ("daemon", "disk::"),
+            ("cgroup", "disks::"),
+            ("daemon", "disks::"),
         ],
     ),
     row(
@@ -82,7 +82,7 @@ pub(super) const FEATURES: &[Feature] = &[
     row("the sum of limits never passes the host", &[("daemon", "full::"), ("daemon", "first::the_sum")]),
     row("what something else changes", &[("daemon", "foreign::")]),
     row("unguarded is untouched", &[("daemon", "untouched::")]),
-    row("an end, a death, a reload", &[("daemon", "ending::"), ("daemon", "crash::"), ("daemon", "release")]),
+    row("an end, a death, a reload", &[("daemon", "ending::"), ("daemon", "crash::")]),
     row("all containers burst at once", &[("daemon", "storm::")]),
     row("a CPU goes and comes back", &[("daemon", "hotplug::")]),
     row("every other test of the daemon", &[("daemon", "")]),
@@ -112,4 +112,56 @@ pub(super) const FEATURES: &[Feature] = &[
 /// Tests of the tests' own tools tell of nothing.
 pub(super) fn is_ours(test: &str) -> bool {
     test.starts_with("support::") || test.starts_with("fake::") || test.contains("::on_files_")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::repo;
+
+    /// Whether some test of this program has a name that begins so, by the sources.
+    fn is_there(program: &str, begins: &str) -> bool {
+        let tests = repo::root().join("agent/tests");
+        let main = [tests.join(format!("{program}.rs")), tests.join(program).join("main.rs"), repo::root().join(program)];
+        let Some(main) = main.iter().find_map(|file| fs::read_to_string(file).ok()) else { return false };
+        if begins.is_empty() {
+            return true;
+        }
+        let mut modules = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+        modules.any(|module| {
+            // One from elsewhere (`#[path]`) is a tool.
+            let Ok(text) = fs::read_to_string(tests.join(program).join(format!("{module}.rs"))) else { return false };
+            let within = match begins.split_once("::") {
+                Some((known, within)) if known == module => within,
+                // The first letters of a module.
+                None if module.starts_with(begins) => "",
+                _ => return false,
+            };
+            let (inner, test) = within.rsplit_once("::").map_or(("", within), |(inner, test)| (inner, test));
+            let has_inner = inner.is_empty() || text.contains(&format!("mod {inner} {{"));
+            has_inner && text.contains("#[test]") && text.contains(&format!("fn {test}"))
+        })
+    }
+
+    #[test]
+    fn what_tells_of_a_feature_is_there() {
+        for feature in FEATURES {
+            for (program, begins) in feature.tests {
+                assert!(
+                    is_there(program, begins),
+                    "{}: no test of agent/tests/{program} begins with {begins:?}: name one that is there",
+                    feature.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_seen() {
+        let absent =
+            [("memory", ""), ("daemon", "memory::"), ("daemon", "disk::"), ("daemon", "release"), ("cgroup", "kernel::none")];
+        assert!(absent.iter().all(|(program, begins)| !is_there(program, begins)));
+    }
 }
