@@ -83,7 +83,9 @@ fn a_limit_follows_its_writer() {
     agent.until("all is told", |agent| of(agent, "cont0", "Disk_WriteRescaleUp").len() >= 3);
     let raised = of(&agent, "cont0", "Disk_WriteRescaleUp");
     let steps: Vec<_> = raised.iter().map(|d| (d.from, d.to)).collect();
-    assert_eq!(steps, [(Some(6.0), Some(12.0)), (Some(12.0), Some(24.0)), (Some(24.0), Some(32.0))]);
+    // Each doubles it, up to max. (Where an emulated disk stands still for a while, it is lowered in between.)
+    assert!(steps.iter().all(|(from, to)| *to == from.map(|from| (2.0 * from).min(32.0))), "{steps:?}");
+    assert_eq!((steps[0].0, steps[steps.len() - 1].1), (Some(6.0), Some(32.0)), "{steps:?}");
     // It was judged by what reached the disk, which the limit in force let through.
     for decided in &raised {
         let [from, usage] = [decided.from.unwrap(), decided.usage()];

@@ -52,12 +52,13 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>> {
     let agent = Agent::start_with(built, SETTINGS, BOUNDS, usize::try_from(STAY)?)?;
     let mut churn = Churn { ground: &ground, alive: VecDeque::new(), made: 0 };
     churn.until(WARM)?;
-    let before = Seen::settled(&agent, churn.alive.len())?;
+    churn.end();
+    let before = Seen::settled(&agent)?;
     let began = Instant::now();
     churn.until(count)?;
     let rate = f64::from(count - WARM) / began.elapsed().as_secs_f64();
-    let after = Seen::settled(&agent, churn.alive.len())?;
-    drop(churn);
+    churn.end();
+    let after = Seen::settled(&agent)?;
     let log = agent.log()?;
     agent.stop()?;
     let grown = |of: fn(&Seen) -> f64| of(&after) - of(&before);
@@ -99,17 +100,26 @@ impl Churn<'_> {
             self.alive.push_back((container, running));
             self.made += 1;
             if self.alive.len() > ALIVE
-                && let Some((container, running)) = self.alive.pop_front()
+                && let Some(oldest) = self.alive.pop_front()
             {
-                drop(running);
-                container.remove();
+                remove(oldest);
             }
         }
         Ok(())
     }
+
+    /// Removes those that are left: of who is there some files are opened only when its turn comes, of who is not there is to be none.
+    fn end(&mut self) {
+        self.alive.drain(..).for_each(remove);
+    }
 }
 
-/// What the agent holds, and what it counts.
+fn remove((container, running): (Container, Running)) {
+    drop(running);
+    container.remove();
+}
+
+/// What the agent holds, and what it counts, when only those are there that stay.
 struct Seen {
     memory_mib: f64,
     descriptors: f64,
@@ -119,9 +129,9 @@ struct Seen {
 }
 
 impl Seen {
-    /// As soon as the agent knows of just those that are there.
-    fn settled(agent: &Agent, alive: usize) -> Result<Self> {
-        let expected = alive + usize::try_from(STAY)?;
+    /// As soon as the agent knows of nobody else.
+    fn settled(agent: &Agent) -> Result<Self> {
+        let expected = usize::try_from(STAY)?;
         let until = Instant::now() + PATIENCE;
         loop {
             let status = agent.status()?;

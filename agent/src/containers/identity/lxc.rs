@@ -37,8 +37,12 @@ pub(super) fn ask(files: &mut Files, roots: &Roots, sockets: &Path, cgroup: &str
     let (engine, labels) = match directory {
         Some((Engine::Lxd, directory)) => (Engine::Lxd, labels(files, &directory.join("backup.yaml"), backup)),
         Some((_, directory)) => (Engine::Lxc, labels(files, &directory.join("config"), config)),
-        None => (Engine::Lxc, Labels::new()),
+        None => (Engine::Lxc, Ok(Labels::new())),
     };
+    let labels = labels.unwrap_or_else(|why| {
+        trouble = Some(format!("its labels cannot be read: {why}"));
+        Labels::new()
+    });
     let name = (name != cgroup).then(|| name.to_owned());
     Identity { engine: Some(engine), name, labels, trouble }
 }
@@ -79,15 +83,10 @@ fn runs(sockets: &Path, directory: &Path) -> bool {
     String::from_utf8_lossy(&all).lines().any(|line| line.ends_with(&socket))
 }
 
-/// It has its name all the same.
-fn labels(files: &mut Files, file: &Path, read: fn(&str) -> Labels) -> Labels {
-    match files.file(file, |text| Ok(Said { labels: read(text), ..Said::default() })) {
-        Ok(said) => said.labels.clone(),
-        Err(e) => {
-            tracing::debug!("no labels: {e}");
-            Labels::new()
-        }
-    }
+/// It has its name all the same. (Of a pool that only the mount namespace of LXD's snap has there is the link, and nothing behind it.)
+fn labels(files: &mut Files, file: &Path, read: fn(&str) -> Labels) -> Result<Labels, String> {
+    let said = files.file(file, |text| Ok(Said { labels: read(text), ..Said::default() }));
+    said.map(|said| said.labels.clone()).map_err(|e| e.to_string())
 }
 
 fn config(text: &str) -> Labels {

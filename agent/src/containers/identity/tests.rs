@@ -152,7 +152,9 @@ fn lxd_is_told_from_lxc_and_both_have_labels() {
     let of_lxd = host.ask("lxc.payload.team_web");
     assert_eq!(of_lxd.engine, Some(Engine::Lxd));
     assert_eq!(of_lxd.labels, labels(&[(APPLICATION, "shop"), ("quoted", "1"), ("single", "it's")]));
-    assert_eq!(host.ask("lxc.payload.unreadable"), Identity { engine: Some(Engine::Lxd), ..Identity::default() });
+    let unreadable = host.ask("lxc.payload.unreadable");
+    assert!(unreadable.trouble.as_ref().is_some_and(|why| why.contains("its labels cannot be read: ")), "{unreadable:?}");
+    assert_eq!(Identity { trouble: None, ..unreadable }, Identity { engine: Some(Engine::Lxd), ..Identity::default() });
     let of_lxc = host.ask("lxc.payload.c1");
     assert_eq!((of_lxc.engine, of_lxc.labels), (Some(Engine::Lxc), labels(&[(APPLICATION, "shop"), ("A", "b c")])));
     assert_eq!(host.ask("lxc.payload.c2"), Identity { engine: Some(Engine::Lxc), ..Identity::default() });
