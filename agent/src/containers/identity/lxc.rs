@@ -85,8 +85,8 @@ fn runs(sockets: &Path, directory: &Path) -> bool {
 
 /// It has its name all the same. (Of a pool that only the mount namespace of LXD's snap has there is the link, and nothing behind it.)
 fn labels(files: &mut Files, file: &Path, read: fn(&str) -> Labels) -> Result<Labels, String> {
-    let said = files.file(file, |text| Ok(Said { labels: read(text), ..Said::default() }));
-    said.map(|said| said.labels.clone()).map_err(|e| e.to_string())
+    let said = files.file(file, |text| Ok(Said { labels: read(text), ..Said::default() }))?;
+    Ok(said.labels.clone())
 }
 
 fn config(text: &str) -> Labels {
