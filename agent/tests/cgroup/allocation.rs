@@ -8,7 +8,7 @@ use crate::ground::Ground;
 
 /// Quotas up and down with their bursts, a change of the period, every counter.
 pub(crate) fn hot_paths_do_not_allocate(ground: &Ground) {
-    let cgroup = ground.cgroup();
+    let cgroup = ground.cgroup("hot");
     let (quota, clock, throttle) = (cgroup.cpu_quota().unwrap(), cgroup.cpu_clock().unwrap(), cgroup.throttle_clock().unwrap());
     let made = measure(|| {
         for (amount, period_us) in [(50.0, 100_000), (150.25, 100_000), (20.0, 100_000), (20.0, 100_000), (30.0, 50_000)] {

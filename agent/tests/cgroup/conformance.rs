@@ -1,33 +1,10 @@
 //! What is true on every ground.
 
-use headroom_agent::cgroup::{CgroupError, Change, CpuLimit, CpuList, Device, Mode, Version};
+use headroom_agent::cgroup::{CgroupError, Change, Controller, CpuLimit, CpuList, Device, Mode, Version};
 use headroom_model::limit::Limit;
 
 use crate::allocation::hot_paths_do_not_allocate;
-use crate::ground::{Files, Ground, Shape};
-use crate::support::TestCgroup;
-
-/// Runs each body on each ground.
-macro_rules! everywhere {
-    ($($body:ident,)*) => {
-        mod on_this_kernel {
-            use super::*;
-            $(#[test] fn $body() { super::$body(&kernel(stringify!($body))); })*
-        }
-        mod on_files_v1 {
-            use super::*;
-            $(#[test] fn $body() { super::$body(&Ground::Files(Files::new(Shape::V1))); })*
-        }
-        mod on_files_v2 {
-            use super::*;
-            $(#[test] fn $body() { super::$body(&Ground::Files(Files::new(Shape::V2))); })*
-        }
-        mod on_files_hybrid {
-            use super::*;
-            $(#[test] fn $body() { super::$body(&Ground::Files(Files::new(Shape::Hybrid))); })*
-        }
-    };
-}
+use crate::ground::{Ground, everywhere};
 
 everywhere! {
     a_fresh_cgroup_has_no_limits,
@@ -43,23 +20,12 @@ everywhere! {
     a_cgroup_that_was_removed_is_gone,
 }
 
-fn kernel(name: &str) -> Ground {
-    let cgroup = TestCgroup::new(name);
-    println!("cgroups here: {:?}, {:?}", cgroup.hierarchies().mode(), cgroup.hierarchies().controllers());
-    Ground::Kernel(cgroup)
-}
-
-fn memory_version(ground: &Ground) -> Version {
-    let controllers = ground.hierarchies().controllers();
-    controllers.iter().find(|place| place.controller.key(place.version) == "memory").unwrap().version
-}
-
 fn shares(quota: f64) -> CpuLimit {
     CpuLimit { quota: Limit::At(quota), period_us: 100_000, burst_us: Some(0) }
 }
 
 fn a_fresh_cgroup_has_no_limits(ground: &Ground) {
-    let cgroup = ground.cgroup();
+    let cgroup = ground.cgroup("fresh");
     assert_eq!(cgroup.cpu_limit().unwrap(), CpuLimit { quota: Limit::Unlimited, period_us: 100_000, burst_us: Some(0) });
     let memory = cgroup.memory().unwrap();
     assert_eq!((memory.high, memory.max, memory.swap_max), (Limit::Unlimited, Limit::Unlimited, Limit::Unlimited));
@@ -67,12 +33,13 @@ fn a_fresh_cgroup_has_no_limits(ground: &Ground) {
     let cpus = cgroup.cpuset().unwrap().effective.len();
     assert_eq!(cgroup.effective_cpu_limit().unwrap(), Limit::At(cpus as f64 * 100.0));
     assert!(cgroup.alive() && cgroup.id() > 0);
-    assert_eq!(cgroup.unified_id().unwrap().is_some(), ground.hierarchies().mode() != Mode::V1);
-    assert!(ground.hierarchies().cpu_root().join(cgroup.path().as_str()).is_dir());
+    assert_eq!(cgroup.unified_id().unwrap().is_some(), cgroup.hierarchies().mode() != Mode::V1);
+    assert!(cgroup.hierarchies().cpu_root().join(cgroup.path().as_str()).is_dir());
 }
 
 fn the_cpu_quota_goes_up_down_and_off(ground: &Ground) {
-    let quota = ground.cgroup().cpu_quota().unwrap();
+    let cgroup = ground.cgroup("quota");
+    let quota = cgroup.cpu_quota().unwrap();
     for limit in [
         shares(50.0),
         CpuLimit { burst_us: Some(150_000), ..shares(150.0) },
@@ -84,9 +51,9 @@ fn the_cpu_quota_goes_up_down_and_off(ground: &Ground) {
     ] {
         assert_eq!(quota.write(&limit).unwrap(), limit);
         assert_eq!(quota.read().unwrap(), limit);
-        assert_eq!(ground.cgroup().cpu_limit().unwrap(), limit);
-        let host = ground.cgroup().cpuset().unwrap().effective.len() as f64 * 100.0;
-        assert_eq!(ground.cgroup().effective_cpu_limit().unwrap(), limit.quota.min(Limit::At(host)));
+        assert_eq!(cgroup.cpu_limit().unwrap(), limit);
+        let host = cgroup.cpuset().unwrap().effective.len() as f64 * 100.0;
+        assert_eq!(cgroup.effective_cpu_limit().unwrap(), limit.quota.min(Limit::At(host)));
     }
     // The burst stays, unless it would be over the quota; odd shares become whole µs.
     quota.write(&CpuLimit { burst_us: Some(40_000), ..shares(40.0) }).unwrap();
@@ -97,7 +64,8 @@ fn the_cpu_quota_goes_up_down_and_off(ground: &Ground) {
 }
 
 fn the_period_changes_with_the_quota(ground: &Ground) {
-    let quota = ground.cgroup().cpu_quota().unwrap();
+    let cgroup = ground.cgroup("period");
+    let quota = cgroup.cpu_quota().unwrap();
     for (period_us, amount) in [(50_000, 100.0), (200_000, 100.0), (10_000, 10.0), (1_000_000, 180.0), (100_000, 25.0)] {
         let limit = CpuLimit { quota: Limit::At(amount), period_us, burst_us: Some(1_000) };
         assert_eq!(quota.write(&limit).unwrap(), limit);
@@ -108,7 +76,8 @@ fn the_period_changes_with_the_quota(ground: &Ground) {
 }
 
 fn cpu_values_out_of_range_change_nothing(ground: &Ground) {
-    let quota = ground.cgroup().cpu_quota().unwrap();
+    let cgroup = ground.cgroup("range");
+    let quota = cgroup.cpu_quota().unwrap();
     let before = quota.write(&CpuLimit { burst_us: Some(10_000), ..shares(50.0) }).unwrap();
     for (limit, says) in [
         (shares(0.99), "CPU quota 0.99 shares is out of range, expected 1 shares or more with a period of 100000 µs"),
@@ -131,12 +100,12 @@ fn cpu_values_out_of_range_change_nothing(ground: &Ground) {
 }
 
 fn the_memory_limit_goes_up_down_and_off(ground: &Ground) {
-    let cgroup = ground.cgroup();
+    let cgroup = ground.cgroup("limit");
     for limit in [Limit::At(256.0), Limit::At(512.0), Limit::At(64.5), Limit::Unlimited, Limit::At(128.0), Limit::Unlimited] {
         cgroup.apply(&[Change::MemoryMax(limit)]).unwrap();
         let memory = cgroup.memory().unwrap();
         assert_eq!((memory.max, memory.high), (limit, Limit::Unlimited));
-        if memory_version(ground) == Version::V2 {
+        if ground.version(Controller::Memory) == Version::V2 {
             cgroup.apply(&[Change::MemoryHigh(limit), Change::MemoryMax(Limit::Unlimited)]).unwrap();
             let memory = cgroup.memory().unwrap();
             assert_eq!((memory.high, memory.max), (limit, Limit::Unlimited));
@@ -147,7 +116,7 @@ fn the_memory_limit_goes_up_down_and_off(ground: &Ground) {
         let error = cgroup.apply(&[Change::MemoryMax(Limit::At(senseless))]).unwrap_err();
         assert!(matches!(*error.source, CgroupError::OutOfRange { .. }) && error.undone(), "{error}");
     }
-    if memory_version(ground) == Version::V1 {
+    if ground.version(Controller::Memory) == Version::V1 {
         let error = cgroup.apply(&[Change::MemoryHigh(Limit::At(100.0))]).unwrap_err();
         assert!(error.source.is_no_controller(), "v1 has no memory.high: {error}");
     }
@@ -155,17 +124,15 @@ fn the_memory_limit_goes_up_down_and_off(ground: &Ground) {
 }
 
 fn cpus_are_set(ground: &Ground) {
-    let cgroup = ground.cgroup();
+    let cgroup = ground.cgroup("set-cpus");
     let all = cgroup.cpuset().unwrap().effective;
     let one: CpuList = all.iter().take(1).collect();
     for cpus in [&one, &all, &one] {
         cgroup.apply(&[Change::Cpuset(cpus.clone())]).unwrap();
         assert_eq!(&cgroup.cpuset().unwrap().configured, cpus);
     }
-    if let Ground::Kernel(_) = ground {
-        assert_eq!(cgroup.cpuset().unwrap().effective, one);
-        assert_eq!(cgroup.effective_cpu_limit().unwrap(), Limit::At(100.0));
-    }
+    assert_eq!(cgroup.cpuset().unwrap().effective, one);
+    assert_eq!(cgroup.effective_cpu_limit().unwrap(), Limit::At(100.0));
     // Nothing runs here, so it may be without any of its own.
     cgroup.apply(&[Change::Cpuset(CpuList::default())]).unwrap();
     let cpus = cgroup.cpuset().unwrap();
@@ -173,7 +140,7 @@ fn cpus_are_set(ground: &Ground) {
 }
 
 fn disk_limits_go_up_down_and_off(ground: &Ground) {
-    let cgroup = ground.cgroup();
+    let cgroup = ground.cgroup("disk-limit");
     let Some(device) = ground.disk() else {
         let error =
             cgroup.apply(&[Change::DiskRead { device: Device { major: 8, minor: 0 }, limit: Limit::At(1.0) }]).unwrap_err();
@@ -198,7 +165,7 @@ fn disk_limits_go_up_down_and_off(ground: &Ground) {
 }
 
 fn a_transaction_makes_all_changes(ground: &Ground) {
-    let (cgroup, disk) = (ground.cgroup(), ground.disk());
+    let (cgroup, disk) = (ground.cgroup("transaction"), ground.disk());
     let cpus: CpuList = cgroup.cpuset().unwrap().effective.iter().take(1).collect();
     let disk_limit = |limit| disk.map(|device| Change::DiskWrite { device, limit });
     let stands = |shares: f64, memory, disk_limit| {
@@ -228,7 +195,7 @@ fn a_transaction_makes_all_changes(ground: &Ground) {
 }
 
 fn counters_are_there(ground: &Ground) {
-    let cgroup = ground.cgroup();
+    let cgroup = ground.cgroup("counters");
     let (clock, throttle) = (cgroup.cpu_clock().unwrap(), cgroup.throttle_clock().unwrap());
     assert_eq!(clock.read().unwrap(), cgroup.cpu_time().unwrap());
     assert_eq!(clock.total_ns().unwrap() / 1_000, clock.read().unwrap().total_us);
@@ -236,19 +203,11 @@ fn counters_are_there(ground: &Ground) {
     let memory = cgroup.memory().unwrap();
     assert!(memory.usage_mib <= memory.current_mib && memory.oom_kills.is_some());
     assert_eq!(cgroup.net().unwrap(), None, "no process, no interfaces");
-    if let Ground::Files(_) = ground {
-        assert_eq!(clock.read().unwrap().total_us, 7_000);
-        assert_eq!((throttle.read().unwrap().periods, throttle.read().unwrap().throttled_us), (10, 2_500));
-        assert_eq!((memory.usage_mib, memory.current_mib, memory.swap_mib), (8.0, 10.0, Some(1.0)));
-        assert_eq!(memory.oom_kills, Some(3));
-        let disk = cgroup.disk().unwrap()[0];
-        assert_eq!((disk.read_bytes, disk.write_bytes), (4096, 8192));
-    }
 }
 
 fn a_cgroup_that_was_removed_is_gone(ground: &Ground) {
-    let cgroup = ground.cgroup();
-    ground.remove();
+    let cgroup = ground.cgroup("removed");
+    cgroup.remove();
     assert!(!cgroup.alive());
     let answers = [
         cgroup.cpu_limit().map(drop),
@@ -260,7 +219,7 @@ fn a_cgroup_that_was_removed_is_gone(ground: &Ground) {
         cgroup.throttling().map(drop),
         cgroup.apply(&[Change::Cpu { quota: Limit::At(10.0) }]).map_err(|error| *error.source),
         cgroup.apply(&[Change::MemoryMax(Limit::At(10.0))]).map_err(|error| *error.source),
-        ground.hierarchies().open(cgroup.path()).map(drop),
+        cgroup.hierarchies().open(cgroup.path()).map(drop),
     ];
     for (n, answer) in answers.into_iter().enumerate() {
         let error = answer.expect_err("an answer from a cgroup that is gone");

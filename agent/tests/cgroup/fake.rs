@@ -8,7 +8,8 @@ use headroom_agent::cgroup::{
 };
 use headroom_model::limit::Limit;
 
-use crate::ground::{Files, Shape};
+use crate::fake_kernel::Shape;
+use crate::files::Files;
 
 fn parse_error<T: std::fmt::Debug>(answer: headroom_agent::cgroup::Result<T>, file: &str, says: &str) {
     let error = answer.unwrap_err();
@@ -188,6 +189,21 @@ fn trees_of_files_are_not_made_or_removed_as_cgroups() {
     let path = CgroupPath::new("headroom-test-none").unwrap();
     assert!(matches!(files.hierarchies.create(&path), Err(CgroupError::Directory { .. })));
     assert!(matches!(files.hierarchies.remove(&CgroupPath::root()), Err(CgroupError::Directory { .. })));
+}
+
+#[test]
+fn counters_are_read_in_each_shape() {
+    for shape in [Shape::V1, Shape::V2, Shape::Hybrid] {
+        let cgroup = &Files::new(shape).cgroup;
+        let throttling = cgroup.throttling().unwrap();
+        assert_eq!((throttling.periods, throttling.throttled_us), (10, 2_500));
+        assert_eq!(cgroup.cpu_time().unwrap().total_us, 7_000);
+        let memory = cgroup.memory().unwrap();
+        assert_eq!((memory.usage_mib, memory.current_mib, memory.swap_mib), (8.0, 10.0, Some(1.0)));
+        assert_eq!(memory.oom_kills, Some(3));
+        let disk = cgroup.disk().unwrap()[0];
+        assert_eq!((disk.read_bytes, disk.write_bytes), (4096, 8192));
+    }
 }
 
 /// The control thread writes the quota while others read and set the rest.

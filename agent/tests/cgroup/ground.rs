@@ -1,154 +1,211 @@
-//! Where the conformance suite runs: the kernel's cgroups, or a tree of plain files.
+//! Where the bodies of the conformance suite run: on the kernel's cgroups, or on those of a made-up kernel of each kind.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::thread;
 
-use headroom_agent::cgroup::{Cgroup, CgroupPath, Device, Hierarchies};
-use tempfile::TempDir;
+use headroom_agent::cgroup::{Cgroup, CgroupPath, Controller, ControllerPlace, Device, Hierarchies, Version};
 
-use crate::support::TestCgroup;
+use crate::fake_kernel::{FakeKernel, Shape};
+use crate::support::{Burner, TestCgroup};
 
-/// One cgroup to be tried, and how to make it go.
-pub(crate) enum Ground {
-    Kernel(TestCgroup),
-    Files(Files),
-}
-
-/// A tree of plain files in the shape of cgroupfs, with one container `box` in it.
-pub(crate) struct Files {
-    pub(crate) root: TempDir,
-    pub(crate) hierarchies: Hierarchies,
-    pub(crate) cgroup: Cgroup,
-}
-
-/// The shapes of hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    V1,
-    V2,
-    Hybrid,
-}
-
-const CPU: &[(&str, &str)] = &[
-    ("cpu.cfs_quota_us", "-1\n"),
-    ("cpu.cfs_period_us", "100000\n"),
-    ("cpu.cfs_burst_us", "0\n"),
-    ("cpu.stat", "nr_periods 10\nnr_throttled 4\nthrottled_time 2500000\nnr_bursts 0\nburst_time 0\n"),
-];
-const CPUACCT: &[(&str, &str)] = &[("cpuacct.usage", "7000900\n"), ("cpuacct.stat", "user 2\nsystem 1\n")];
-const CPUSET: &[(&str, &str)] = &[("cpuset.cpus", "\n"), ("cpuset.effective_cpus", "\n")];
-const MEMORY: &[(&str, &str)] = &[
-    ("memory.limit_in_bytes", "9223372036854771712\n"),
-    ("memory.usage_in_bytes", "10485760\n"),
-    ("memory.memsw.limit_in_bytes", "9223372036854771712\n"),
-    ("memory.memsw.usage_in_bytes", "11534336\n"),
-    ("memory.stat", "inactive_file 1\ntotal_inactive_file 2097152\n"),
-    ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"),
-];
-const BLKIO: &[(&str, &str)] = &[
-    ("blkio.throttle.io_service_bytes_recursive", "254:0 Read 4096\n254:0 Write 8192\n254:0 Total 12288\nTotal 12288\n"),
-    ("blkio.throttle.read_bps_device", ""),
-    ("blkio.throttle.write_bps_device", ""),
-];
-const UNIFIED: &[(&str, &str)] = &[
-    ("cpu.stat", "usage_usec 7000\nuser_usec 5000\nsystem_usec 2000\nnr_periods 10\nnr_throttled 4\nthrottled_usec 2500\n"),
-    ("cpu.max", "max 100000\n"),
-    ("cpu.max.burst", "0\n"),
-    ("cpuset.cpus", "\n"),
-    ("cpuset.cpus.effective", "0-1\n"),
-    ("memory.current", "10485760\n"),
-    ("memory.stat", "anon 5\ninactive_file 2097152\n"),
-    ("memory.high", "max\n"),
-    ("memory.max", "max\n"),
-    ("memory.swap.current", "1048576\n"),
-    ("memory.swap.max", "max\n"),
-    ("memory.events", "low 0\noom 4\noom_kill 3\n"),
-    ("io.stat", "254:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n"),
-    ("io.max", ""),
-];
-
-impl Files {
-    pub(crate) fn new(shape: Shape) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let tree = |name: &str, files: &[(&str, &str)]| {
-            let tree = root.path().join(name);
-            lay(&tree.join("box"), files);
-            // A cgroup above has the same files; the root of a v1 cpuset has all CPUs.
-            lay(&tree, files);
-            tree
-        };
-        if shape == Shape::V2 {
-            let tree = tree("", UNIFIED);
-            fs::remove_file(tree.join("cpu.max")).unwrap();
-            fs::write(tree.join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
-        } else {
-            // With the two in one hierarchy, and each in its own.
-            if shape == Shape::V1 {
-                tree("cpu,cpuacct", &[CPU, CPUACCT].concat());
-            } else {
-                tree("cpu", CPU);
-                tree("cpuacct", CPUACCT);
-                let unified = tree("unified", &UNIFIED[..1]);
-                fs::write(unified.join("cgroup.controllers"), "\n").unwrap();
-            }
-            fs::write(tree("cpuset", CPUSET).join("cpuset.effective_cpus"), "0-1\n").unwrap();
-            tree("memory", MEMORY);
-            tree("blkio", BLKIO);
-            // No business of ours.
-            tree("freezer", &[]);
+/// Runs each body on each ground.
+macro_rules! everywhere {
+    ($($(#[$about:meta])* $body:ident,)*) => {
+        mod on_this_kernel {
+            $(#[test] fn $body() { super::$body(&crate::ground::Ground::Kernel); })*
         }
-        let hierarchies = Hierarchies::at(root.path()).unwrap();
-        let cgroup = hierarchies.open(&CgroupPath::new("box").unwrap()).unwrap();
-        Self { root, hierarchies, cgroup }
-    }
+        mod on_fake_v1 {
+            $(#[test] fn $body() { crate::ground::on_fake(crate::fake_kernel::Shape::V1, super::$body); })*
+        }
+        mod on_fake_v2 {
+            $(#[test] fn $body() { crate::ground::on_fake(crate::fake_kernel::Shape::V2, super::$body); })*
+        }
+        mod on_fake_hybrid {
+            $(#[test] fn $body() { crate::ground::on_fake(crate::fake_kernel::Shape::Hybrid, super::$body); })*
+        }
+    };
+}
+pub(crate) use everywhere;
 
-    /// The directories of the container, in all hierarchies.
-    pub(crate) fn directories(&self) -> Vec<PathBuf> {
-        let candidates = ["", "cpu", "cpuacct", "cpu,cpuacct", "cpuset", "memory", "blkio", "unified", "freezer"];
-        candidates.iter().map(|name| self.root.path().join(name).join("box")).filter(|directory| directory.is_dir()).collect()
-    }
-
-    /// The file of the container with that name, wherever it is.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.directories().into_iter().map(|directory| directory.join(name)).find(|file| file.exists()).unwrap()
+/// Runs a body on a kernel of that kind that is made for it, in a thread of its own: the mounts are that thread's.
+pub(crate) fn on_fake(shape: Shape, body: impl FnOnce(&Ground) + Send) {
+    let answer = thread::scope(|scope| scope.spawn(|| body(&Ground::Fake(FakeKernel::new(shape)))).join());
+    if let Err(panic) = answer {
+        resume_unwind(panic);
     }
 }
 
-fn lay(directory: &Path, files: &[(&str, &str)]) {
-    fs::create_dir_all(directory).unwrap();
-    for (name, text) in files.iter().chain(&[("cgroup.procs", "")]) {
-        fs::write(directory.join(name), text).unwrap();
-    }
+pub(crate) enum Ground {
+    Kernel,
+    Fake(FakeKernel),
 }
 
 impl Ground {
-    pub(crate) fn cgroup(&self) -> &Cgroup {
+    /// Makes a cgroup at the root.
+    pub(crate) fn cgroup(&self, name: &str) -> AnyCgroup {
         match self {
-            Self::Kernel(cgroup) => cgroup,
-            Self::Files(files) => &files.cgroup,
+            Self::Kernel => AnyCgroup::Kernel(TestCgroup::new(name)),
+            Self::Fake(kernel) => AnyCgroup::fake(kernel, CgroupPath::new(name).unwrap()),
+        }
+    }
+
+    /// Whether what runs there is counted, throttled and frozen.
+    pub(crate) fn is_real(&self) -> bool {
+        matches!(self, Self::Kernel)
+    }
+
+    /// Which interface a controller has, and where.
+    pub(crate) fn place(&self, controller: Controller) -> ControllerPlace {
+        match self {
+            Self::Kernel => place(&Hierarchies::probe().unwrap(), controller),
+            Self::Fake(kernel) => place(kernel.hierarchies(), controller),
+        }
+    }
+
+    pub(crate) fn version(&self, controller: Controller) -> Version {
+        self.place(controller).version
+    }
+
+    /// A disk that limits can be set on; `None` on a machine without any.
+    pub(crate) fn disk(&self) -> Option<Device> {
+        match self {
+            Self::Kernel => a_disk(),
+            Self::Fake(_) => Some(Device { major: 254, minor: 0 }),
+        }
+    }
+}
+
+fn place(hierarchies: &Hierarchies, controller: Controller) -> ControllerPlace {
+    let place = hierarchies.controllers().into_iter().find(|place| place.controller == controller);
+    place.unwrap_or_else(|| panic!("there is no {controller:?} controller: {:?}", hierarchies.controllers()))
+}
+
+/// A cgroup to be tried; gone when it is dropped.
+pub(crate) enum AnyCgroup {
+    Kernel(TestCgroup),
+    Fake { kernel: FakeKernel, path: CgroupPath, cgroup: Cgroup },
+}
+
+impl AnyCgroup {
+    fn fake(kernel: &FakeKernel, path: CgroupPath) -> Self {
+        Self::Fake { kernel: kernel.clone(), cgroup: kernel.create(&path), path }
+    }
+
+    /// Makes one below this.
+    pub(crate) fn child(&self, name: &str) -> Self {
+        match self {
+            Self::Kernel(cgroup) => Self::Kernel(cgroup.child(name)),
+            Self::Fake { kernel, path, .. } => Self::fake(kernel, path.child(name).unwrap()),
         }
     }
 
     pub(crate) fn hierarchies(&self) -> &Hierarchies {
         match self {
             Self::Kernel(cgroup) => cgroup.hierarchies(),
-            Self::Files(files) => &files.hierarchies,
+            Self::Fake { kernel, .. } => kernel.hierarchies(),
         }
     }
 
-    /// Takes the cgroup away.
+    /// A file of it, past the module that is tested.
+    pub(crate) fn file(&self, controller: Controller, name: &str) -> PathBuf {
+        place(self.hierarchies(), controller).root.join(self.path().as_str()).join(name)
+    }
+
+    /// Starts a process in it that takes as much of each of so many CPUs.
+    pub(crate) fn burn(&self, threads: u32, duty: f64) -> Process {
+        match self {
+            Self::Kernel(cgroup) => Process::Real(cgroup.burn(threads, duty)),
+            Self::Fake { kernel, path, .. } => {
+                let pid = std::process::id();
+                for directory in self.directories() {
+                    fs::write(directory.join("cgroup.procs"), pid.to_string()).unwrap();
+                }
+                Process::Pretended { kernel: kernel.clone(), path: path.clone(), pid }
+            }
+        }
+    }
+
+    /// Its directories, in all hierarchies.
+    fn directories(&self) -> Vec<PathBuf> {
+        let places = self.hierarchies().controllers();
+        let roots = places.iter().map(|place| place.root.as_path()).chain(self.hierarchies().unified_root());
+        let mut directories: Vec<_> = roots.map(|root| root.join(self.path().as_str())).collect();
+        directories.sort();
+        directories.dedup();
+        directories
+    }
+
+    /// Ends what runs in it, removes it, and makes another of the same name.
+    pub(crate) fn recreate(&mut self) {
+        match self {
+            Self::Kernel(cgroup) => cgroup.recreate(),
+            Self::Fake { kernel, path, cgroup } => {
+                kernel.remove(path);
+                *cgroup = kernel.create(path);
+            }
+        }
+    }
+
+    /// Ends what runs in it and removes it, as an engine would.
     pub(crate) fn remove(&self) {
         match self {
             Self::Kernel(cgroup) => cgroup.remove(),
-            Self::Files(files) => files.directories().into_iter().for_each(|directory| fs::remove_dir_all(directory).unwrap()),
+            Self::Fake { kernel, path, .. } => kernel.remove(path),
+        }
+    }
+}
+
+impl Deref for AnyCgroup {
+    type Target = Cgroup;
+
+    fn deref(&self) -> &Cgroup {
+        match self {
+            Self::Kernel(cgroup) => cgroup,
+            Self::Fake { cgroup, .. } => cgroup,
+        }
+    }
+}
+
+/// What runs in a cgroup; on a made-up kernel it only stands there.
+pub(crate) enum Process {
+    Real(Burner),
+    Pretended { kernel: FakeKernel, path: CgroupPath, pid: u32 },
+}
+
+impl Process {
+    pub(crate) fn pid(&self) -> u32 {
+        match self {
+            Self::Real(burner) => burner.pid(),
+            Self::Pretended { pid, .. } => *pid,
         }
     }
 
-    /// A disk that limits can be set on; `None` on a machine without any.
-    pub(crate) fn disk(&self) -> Option<Device> {
+    pub(crate) fn threads(&self) -> Vec<u32> {
         match self {
-            Self::Kernel(_) => a_disk(),
-            Self::Files(_) => Some(Device { major: 254, minor: 0 }),
+            Self::Real(burner) => {
+                let threads = fs::read_dir(format!("/proc/{}/task", burner.pid())).unwrap();
+                threads.map(|thread| thread.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
+            }
+            Self::Pretended { pid, .. } => vec![*pid],
+        }
+    }
+
+    /// For which part of its time each thread is busy from now on.
+    pub(crate) fn set_duty(&mut self, duty: f64) {
+        if let Self::Real(burner) = self {
+            burner.set_duty(duty);
+        }
+    }
+
+    /// Takes that much memory more.
+    pub(crate) fn hold(&mut self, mib: usize) {
+        match self {
+            Self::Real(burner) => burner.hold(mib),
+            // A process is more than what it holds.
+            Self::Pretended { kernel, path, .. } => kernel.charge(path, mib + 1),
         }
     }
 }

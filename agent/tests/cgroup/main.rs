@@ -1,7 +1,7 @@
-//! The cgroup module on whatever this host has mounted (v1, hybrid, v2) and on trees of plain files in each of these shapes.
+//! The cgroup module on whatever this host has mounted (v1, hybrid, v2) and on a made-up kernel of each of these kinds.
 //!
-//! `conformance` holds what must be true on all of them, the same bodies each time; `kernel`, `refusals`, `states` and `counting` what only a kernel does: refuse,
-//! forget, count; `fake` what a kernel never shows: nonsense.
+//! `conformance` (limits), `conflicts`, `refusals` and `states` are the same bodies on all of them (`ground`); `kernel`, `counting` and `disks` are what only
+//! a real one does: mount, count, write; `faults` and `fake` what one hardly ever shows: errors in the middle, and nonsense in files.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,10 +16,14 @@ mod disk;
 mod support;
 
 mod allocation;
+mod conflicts;
 mod conformance;
 mod counting;
 mod disks;
 mod fake;
+mod fake_kernel;
+mod faults;
+mod files;
 mod ground;
 mod kernel;
 mod refusals;

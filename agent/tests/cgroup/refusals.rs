@@ -7,8 +7,14 @@ use std::path::PathBuf;
 use headroom_agent::cgroup::{Controller, Version};
 use nix::errno::Errno::{EINVAL, ENODEV, ERANGE};
 
-use crate::kernel::{file, place};
-use crate::support::TestCgroup;
+use crate::ground::{AnyCgroup, Ground, everywhere};
+
+everywhere! {
+    cpu_quotas,
+    memory_limits,
+    cpus,
+    disks,
+}
 
 /// What is written, and what comes of it: the text that stands there then, or the kernel's answer.
 type Cases = &'static [(&'static str, Result<&'static str, nix::Error>)];
@@ -20,8 +26,8 @@ fn put(file: &PathBuf, text: &str) -> Result<(), nix::Error> {
     (&opened).write_all(format!("{text}\n").as_bytes()).map_err(answer)
 }
 
-fn hold(cgroup: &TestCgroup, controller: Controller, name: &str, cases: Cases) {
-    let file = file(cgroup, controller, name);
+fn hold(cgroup: &AnyCgroup, controller: Controller, name: &str, cases: Cases) {
+    let file = cgroup.file(controller, name);
     let read = || std::fs::read_to_string(&file).unwrap().trim_end().to_owned();
     for (text, expected) in cases {
         let before = read();
@@ -33,11 +39,10 @@ fn hold(cgroup: &TestCgroup, controller: Controller, name: &str, cases: Cases) {
     }
 }
 
-#[test]
-fn cpu_quotas() {
-    let cgroup = TestCgroup::new("refuse-cpu");
+fn cpu_quotas(ground: &Ground) {
+    let cgroup = ground.cgroup("refuse-cpu");
     let hold = |name, cases| hold(&cgroup, Controller::Cpu, name, cases);
-    match place(Controller::Cpu).version {
+    match ground.version(Controller::Cpu) {
         Version::V1 => {
             hold("cpu.cfs_quota_us", &[("999", Err(EINVAL)), ("0", Err(EINVAL)), ("plenty", Err(EINVAL)), ("1000", Ok("1000"))]);
             hold("cpu.cfs_quota_us", &[("50000", Ok("50000")), ("-1", Ok("-1")), ("50000", Ok("50000"))]);
@@ -60,11 +65,10 @@ fn cpu_quotas() {
     }
 }
 
-#[test]
-fn memory_limits() {
-    let cgroup = TestCgroup::new("refuse-memory");
+fn memory_limits(ground: &Ground) {
+    let cgroup = ground.cgroup("refuse-memory");
     let hold = |name, cases| hold(&cgroup, Controller::Memory, name, cases);
-    match place(Controller::Memory).version {
+    match ground.version(Controller::Memory) {
         Version::V1 => {
             const OFF: &str = "9223372036854771712";
             let cases: Cases = &[("-2", Err(EINVAL)), ("plenty", Err(EINVAL)), ("10000001", Ok("9998336")), ("-1", Ok(OFF))];
@@ -78,18 +82,16 @@ fn memory_limits() {
     }
 }
 
-#[test]
-fn cpus() {
-    let cgroup = TestCgroup::new("refuse-cpus");
+fn cpus(ground: &Ground) {
+    let cgroup = ground.cgroup("refuse-cpus");
     let cases: Cases =
         &[("0", Ok("0")), ("60000", Err(ERANGE)), ("0-60000", Err(ERANGE)), ("1-0", Err(EINVAL)), ("some", Err(EINVAL))];
     hold(&cgroup, Controller::Cpuset, "cpuset.cpus", cases);
 }
 
-#[test]
-fn disks() {
-    let cgroup = TestCgroup::new("refuse-disks");
-    match place(Controller::Io).version {
+fn disks(ground: &Ground) {
+    let cgroup = ground.cgroup("refuse-disks");
+    match ground.version(Controller::Io) {
         Version::V1 => {
             let cases: Cases = &[("4095:77 1000", Err(ENODEV)), ("fast", Err(EINVAL))];
             hold(&cgroup, Controller::Io, "blkio.throttle.read_bps_device", cases);

@@ -8,8 +8,16 @@ use std::time::Duration;
 use headroom_agent::cgroup::{CgroupError, Change, Controller, CpuLimit, CpuList, Version};
 use headroom_model::limit::Limit;
 
-use crate::kernel::{file, place};
-use crate::support::{TestCgroup, wait_until};
+use crate::ground::{AnyCgroup, Ground, everywhere};
+use crate::support::wait_until;
+
+everywhere! {
+    a_frozen_cgroup_takes_limits,
+    a_threaded_cgroup_has_a_quota_and_no_memory,
+    a_controller_that_is_not_enabled_is_told_and_found_once_it_is,
+    cpus_and_memory_that_the_cgroup_above_does_not_have,
+    a_cgroup_that_is_removed_in_mid_write_is_gone,
+}
 
 fn shares(quota: f64) -> CpuLimit {
     CpuLimit { quota: Limit::At(quota), period_us: 100_000, burst_us: Some(0) }
@@ -24,13 +32,13 @@ struct Frozen {
 }
 
 impl Frozen {
-    fn new(cgroup: &TestCgroup) -> Self {
+    fn new(ground: &Ground, cgroup: &AnyCgroup) -> Self {
         let (frozen, is_frozen, text) = if let Some(root) = cgroup.hierarchies().unified_root() {
             let directory = root.join(cgroup.path().as_str());
             let frozen = Self { state: directory.join("cgroup.freeze"), thawed: "0", made: None };
             (frozen, (directory.join("cgroup.events"), "frozen 1"), "1")
         } else {
-            let root = place(Controller::Memory).root;
+            let root = ground.place(Controller::Memory).root;
             let directory = root.with_file_name("freezer").join(cgroup.path().as_str());
             fs::create_dir(&directory).unwrap();
             let state = directory.join("freezer.state");
@@ -60,13 +68,12 @@ impl Drop for Frozen {
 }
 
 /// Limits move under processes that cannot: nothing waits for them, and what stood is what they wake up under.
-#[test]
-fn a_frozen_cgroup_takes_limits() {
-    let cgroup = TestCgroup::new("frozen");
+fn a_frozen_cgroup_takes_limits(ground: &Ground) {
+    let cgroup = ground.cgroup("frozen");
     let mut burner = cgroup.burn(1, 0.0);
     burner.hold(48);
     wait_until("48 MiB are held", || cgroup.memory().unwrap().usage_mib > 48.0);
-    let frozen = Frozen::new(&cgroup);
+    let frozen = Frozen::new(ground, &cgroup);
     let all = cgroup.cpuset().unwrap().effective;
     let one: CpuList = all.iter().take(1).collect();
     cgroup
@@ -75,7 +82,7 @@ fn a_frozen_cgroup_takes_limits() {
     cgroup.apply(&[Change::MemoryMax(Limit::At(120.0))]).unwrap();
     let error = cgroup.apply(&[Change::Cpuset(all), Change::MemoryMax(Limit::At(8.0))]).unwrap_err();
     assert!(matches!(*error.source, CgroupError::BelowUsage { .. }) && error.undone(), "{error}");
-    if place(Controller::Memory).version == Version::V2 {
+    if ground.version(Controller::Memory) == Version::V2 {
         cgroup.apply(&[Change::MemoryHigh(Limit::At(100.0))]).unwrap();
         assert_eq!(cgroup.memory().unwrap().high, Limit::At(100.0));
     }
@@ -91,31 +98,34 @@ fn a_frozen_cgroup_takes_limits() {
     stands();
     burner.set_duty(1.0);
     let throttled = || cgroup.throttling().unwrap().throttled_periods;
-    wait_until("it runs, and no more than it may", || throttled() > 2);
-    assert!(cgroup.cpu_time().unwrap().total_us > asleep.total_us);
+    if ground.is_real() {
+        wait_until("it runs, and no more than it may", || throttled() > 2);
+        assert!(cgroup.cpu_time().unwrap().total_us > asleep.total_us);
+    }
 }
 
 /// Some of a container's threads in a cgroup of their own: v2 gives it CPU and CPUs, and neither memory nor disks.
-#[test]
-fn a_threaded_cgroup_has_a_quota_and_no_memory() {
-    let container = TestCgroup::new("threaded");
-    if place(Controller::Cpu).version == Version::V1 {
+fn a_threaded_cgroup_has_a_quota_and_no_memory(ground: &Ground) {
+    let container = ground.cgroup("threaded");
+    if ground.version(Controller::Cpu) == Version::V1 {
         // v1 has them everywhere: threads go where they are written to, and every limit is there.
         let part = container.child("part");
         part.apply(&[Change::Cpu { quota: Limit::At(20.0) }, Change::MemoryMax(Limit::At(100.0))]).unwrap();
         return assert_eq!((part.cpu_limit().unwrap(), part.memory().unwrap().max), (shares(20.0), Limit::At(100.0)));
     }
-    let root = place(Controller::Cpu).root.join(container.path().as_str());
+    let root = ground.place(Controller::Cpu).root.join(container.path().as_str());
     fs::write(root.join("cgroup.subtree_control"), "+cpu +cpuset").unwrap();
     fs::create_dir(root.join("part")).unwrap();
     fs::write(root.join("part/cgroup.type"), "threaded").unwrap();
     let mut burner = container.burn(1, 1.0);
     let part = container.hierarchies().open(&container.path().child("part").unwrap()).unwrap();
-    for thread in fs::read_dir(format!("/proc/{}/task", burner.pid())).unwrap() {
-        fs::write(root.join("part/cgroup.threads"), thread.unwrap().file_name().to_str().unwrap()).unwrap();
+    for thread in burner.threads() {
+        fs::write(root.join("part/cgroup.threads"), thread.to_string()).unwrap();
     }
     part.cpu_quota().unwrap().write(&shares(20.0)).unwrap();
-    wait_until("its threads are throttled", || part.throttling().unwrap().throttled_periods > 2);
+    if ground.is_real() {
+        wait_until("its threads are throttled", || part.throttling().unwrap().throttled_periods > 2);
+    }
     burner.set_duty(0.0);
     assert_eq!((part.cpu_limit().unwrap(), container.cpu_limit().unwrap().quota), (shares(20.0), Limit::Unlimited));
     let one: CpuList = part.cpuset().unwrap().effective.iter().take(1).collect();
@@ -135,14 +145,13 @@ fn a_threaded_cgroup_has_a_quota_and_no_memory() {
 }
 
 /// An engine that did not ask for a controller: what is limited is above, and what is missing is told with what helps.
-#[test]
-fn a_controller_that_is_not_enabled_is_told_and_found_once_it_is() {
-    let above = TestCgroup::new("bare");
+fn a_controller_that_is_not_enabled_is_told_and_found_once_it_is(ground: &Ground) {
+    let above = ground.cgroup("bare");
     let path = above.path().child("box").unwrap();
     let open = || above.hierarchies().open(&path).unwrap();
-    let directory = |controller| place(controller).root.join(path.as_str());
+    let directory = |controller| ground.place(controller).root.join(path.as_str());
     above.cpu_quota().unwrap().write(&shares(70.0)).unwrap();
-    match place(Controller::Memory).version {
+    match ground.version(Controller::Memory) {
         Version::V1 => {
             // Each controller's cgroups are made one by one: this one has a quota, and no memory of its own yet.
             fs::create_dir(directory(Controller::Cpu)).unwrap();
@@ -164,14 +173,14 @@ fn a_controller_that_is_not_enabled_is_told_and_found_once_it_is() {
             ] {
                 assert!(error.is_no_controller() && error.to_string().contains(&format!("(write +{key} there)")), "{error}");
                 // The advice, taken.
-                fs::write(file(&above, Controller::Cpu, "cgroup.subtree_control"), format!("+{key}")).unwrap();
+                fs::write(above.file(Controller::Cpu, "cgroup.subtree_control"), format!("+{key}")).unwrap();
                 if key == "cpuset" {
                     break;
                 }
             }
             bare.apply(&[Change::Cpu { quota: Limit::At(10.0) }, Change::MemoryHigh(Limit::At(100.0))]).unwrap();
             assert_eq!((bare.cpu_limit().unwrap(), bare.memory().unwrap().high), (shares(10.0), Limit::At(100.0)));
-            fs::write(file(&above, Controller::Cpu, "cgroup.subtree_control"), "-cpu").unwrap();
+            fs::write(above.file(Controller::Cpu, "cgroup.subtree_control"), "-cpu").unwrap();
             let error = bare.cpu_limit().unwrap_err();
             assert!(error.is_no_controller(), "taken away again: {error}");
             assert_eq!(bare.effective_cpu_limit().unwrap(), Limit::At(70.0), "what is above it counts");
@@ -180,9 +189,8 @@ fn a_controller_that_is_not_enabled_is_told_and_found_once_it_is() {
 }
 
 /// Where the cgroup above has less: v1 refuses CPUs that it does not have, v2 takes them and gives those that are there.
-#[test]
-fn cpus_and_memory_that_the_cgroup_above_does_not_have() {
-    let above = TestCgroup::new("less");
+fn cpus_and_memory_that_the_cgroup_above_does_not_have(ground: &Ground) {
+    let above = ground.cgroup("less");
     let below = above.child("below");
     let all = above.cpuset().unwrap().effective;
     let [one, other] = [0, 1].map(|skip| all.iter().skip(skip).take(1).collect::<CpuList>());
@@ -191,7 +199,7 @@ fn cpus_and_memory_that_the_cgroup_above_does_not_have() {
     below.apply(&[Change::Cpuset(one.clone())]).unwrap();
     above.apply(&[Change::Cpuset(one.clone()), Change::MemoryMax(Limit::At(200.0))]).unwrap();
     let answer = below.apply(&[Change::Cpu { quota: Limit::At(30.0) }, Change::Cpuset(other.clone())]);
-    match place(Controller::Cpuset).version {
+    match ground.version(Controller::Cpuset) {
         Version::V1 => {
             let error = answer.unwrap_err();
             assert!(error.undone() && error.source.is_conflict(), "{error}");
@@ -212,10 +220,9 @@ fn cpus_and_memory_that_the_cgroup_above_does_not_have() {
 }
 
 /// Between any two writes: that is told as what it is, and nothing is left half-way.
-#[test]
-fn a_cgroup_that_is_removed_in_mid_write_is_gone() {
+fn a_cgroup_that_is_removed_in_mid_write_is_gone(ground: &Ground) {
     for round in 0..20 {
-        let cgroup = TestCgroup::new(&format!("going-{round}"));
+        let cgroup = ground.cgroup(&format!("going-{round}"));
         let opened = cgroup.hierarchies().open(cgroup.path()).unwrap();
         let one: CpuList = opened.cpuset().unwrap().effective.iter().take(1).collect();
         let writer = thread::spawn(move || {

@@ -27,10 +27,10 @@ pub(super) const FEATURES: &[Feature] = &[
             ("cgroup", "conformance::on_this_kernel::the_cpu"),
             ("cgroup", "conformance::on_this_kernel::the_period"),
             ("cgroup", "conformance::on_this_kernel::cpu_values"),
-            ("cgroup", "kernel::a_period"),
-            ("cgroup", "kernel::a_quota"),
-            ("cgroup", "kernel::a_tighter"),
-            ("cgroup", "kernel::a_child"),
+            ("cgroup", "conflicts::on_this_kernel::a_period"),
+            ("cgroup", "conflicts::on_this_kernel::a_quota"),
+            ("cgroup", "conflicts::on_this_kernel::a_tighter"),
+            ("cgroup", "conflicts::on_this_kernel::a_child"),
             ("cgroup", "counting::throttling"),
         ],
     ),
@@ -38,8 +38,8 @@ pub(super) const FEATURES: &[Feature] = &[
         "CPUs of a container: the same",
         &[
             ("cgroup", "conformance::on_this_kernel::cpus"),
-            ("cgroup", "kernel::cpus"),
-            ("cgroup", "kernel::a_cpuset"),
+            ("cgroup", "conflicts::on_this_kernel::cpus"),
+            ("cgroup", "conflicts::on_this_kernel::a_cpuset"),
             ("daemon", "pinning::"),
         ],
     ),
@@ -47,8 +47,8 @@ pub(super) const FEATURES: &[Feature] = &[
         "memory limits: the same",
         &[
             ("cgroup", "conformance::on_this_kernel::the_memory"),
-            ("cgroup", "kernel::memory"),
-            ("cgroup", "kernel::swap"),
+            ("cgroup", "conflicts::on_this_kernel::memory"),
+            ("cgroup", "conflicts::on_this_kernel::swap"),
             ("daemon", "first::memory"),
             ("daemon", "squeeze::"),
         ],
@@ -57,7 +57,7 @@ pub(super) const FEATURES: &[Feature] = &[
         "disk bandwidth: the same",
         &[
             ("cgroup", "conformance::on_this_kernel::disk"),
-            ("cgroup", "kernel::a_disk"),
+            ("cgroup", "conflicts::on_this_kernel::a_disk"),
             ("cgroup", "counting::bytes_from_a_disk"),
             ("cgroup", "disks::"),
             ("daemon", "disks::"),
@@ -115,7 +115,7 @@ pub(super) const FEATURES: &[Feature] = &[
 
 /// Tests of the tests' own tools tell of nothing.
 pub(super) fn is_ours(test: &str) -> bool {
-    test.starts_with("support::") || test.starts_with("fake::") || test.contains("::on_files_")
+    ["support::", "fake::", "faults::"].iter().any(|tool| test.starts_with(tool)) || test.contains("::on_fake_")
 }
 
 #[cfg(test)]
@@ -144,8 +144,10 @@ mod tests {
                 _ => return false,
             };
             let (inner, test) = within.rsplit_once("::").map_or(("", within), |(inner, test)| (inner, test));
-            let has_inner = inner.is_empty() || text.contains(&format!("mod {inner} {{"));
-            has_inner && text.contains("#[test]") && text.contains(&format!("fn {test}"))
+            // A macro makes a test of each body there, in a module for each ground.
+            let is_everywhere = text.contains("everywhere! {");
+            let has_inner = inner.is_empty() || (is_everywhere && inner == "on_this_kernel");
+            has_inner && (is_everywhere || text.contains("#[test]")) && text.contains(&format!("fn {test}"))
         })
     }
 

@@ -53,8 +53,8 @@ mod tests {
     fn each_test_counts_once_and_failures_are_named() {
         let tests = [
             ("headroom-agent cgroup", "conformance::on_this_kernel::the_cpu_quota_goes_up_down_and_off", true),
-            ("headroom-agent cgroup", "conformance::on_files_v1::the_cpu_quota_goes_up_down_and_off", false),
-            ("headroom-agent cgroup", "kernel::ids_are_inodes_of_the_directories", true),
+            ("headroom-agent cgroup", "conformance::on_fake_v1::the_cpu_quota_goes_up_down_and_off", false),
+            ("headroom-agent cgroup", "conflicts::on_this_kernel::ids_are_inodes_of_the_directories", true),
             ("headroom-agent daemon", "phases::limits_follow_usage", false),
             ("headroom-agent daemon", "phases::without_bpf_rights", true),
         ];
