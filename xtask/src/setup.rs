@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         ("system", system()),
         ("user", user()),
         ("rust", rust()?),
+        ("fuse", fuse()),
         ("network", network()),
         ("couchdb", of_couchdb()),
         ("lints", lints()),
@@ -115,6 +116,16 @@ fn rust() -> Result<Finding> {
 /// `1.95.0-nightly` as 1, 95, 0.
 fn numbers(version: &str) -> Vec<u32> {
     version.split(['.', '-']).map_while(|number| number.parse().ok()).collect()
+}
+
+/// What the tests' made-up kernels are mounted with.
+fn fuse() -> Finding {
+    match std::fs::File::options().read(true).write(true).open("/dev/fuse") {
+        Ok(_) => Finding::Good("/dev/fuse".to_owned()),
+        Err(error) => {
+            Finding::Bad(format!("/dev/fuse: {error}: modprobe fuse, or give the container that this runs in that device"))
+        }
+    }
 }
 
 /// What tests with several hosts, a network namespace each, and with limits of the network are made with.
