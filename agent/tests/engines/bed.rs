@@ -123,6 +123,12 @@ fn directories(path: &str) -> Vec<PathBuf> {
     cgroups.map(|mount| Path::new(mount[1]).join(path)).filter(|dir| dir.exists()).collect()
 }
 
+/// The processes in a cgroup.
+pub(crate) fn members(path: &str) -> Vec<i32> {
+    let text = directories(path).iter().find_map(|dir| fs::read_to_string(dir.join("cgroup.procs")).ok()).unwrap();
+    text.lines().map(|pid| pid.parse().unwrap()).collect()
+}
+
 /// The CPU quota that stands in cgroupfs, in shares.
 pub(crate) fn quota(path: &str) -> Option<f64> {
     let number = |text: &str| text.trim().parse::<f64>().unwrap();
@@ -132,6 +138,12 @@ pub(crate) fn quota(path: &str) -> Option<f64> {
         None => (read("cpu.cfs_quota_us").unwrap(), read("cpu.cfs_period_us").unwrap()),
     };
     (!["max", "-1"].contains(&quota.trim())).then(|| number(&quota) / number(&period) * 100.0)
+}
+
+/// Whether memory is limited by v1's interface here.
+pub(crate) fn memory_is_v1() -> bool {
+    let hierarchies = headroom_agent::cgroup::Hierarchies::probe().unwrap();
+    hierarchies.memory_version() == Some(headroom_agent::cgroup::Version::V1)
 }
 
 /// Every file of limits that a cgroup has, word for word.

@@ -21,6 +21,8 @@ pub(crate) struct Engine {
     exec: &'static str,
     /// Gives it another CPU quota: `{shares}` percent of a core.
     update: &'static str,
+    /// Gives it another memory limit: `{mib}` MiB.
+    update_memory: &'static str,
     stop: &'static str,
     start: &'static str,
     remove: &'static str,
@@ -34,6 +36,7 @@ pub(crate) const DOCKER: Engine = Engine {
     limit: "--cpus 0.5",
     exec: "docker exec {name}",
     update: "docker update --cpus 0.{shares} {name}",
+    update_memory: "docker update --memory {mib}m --memory-swap {mib}m {name}",
     stop: "docker stop -t 0 {name}",
     start: "docker start {name}",
     remove: "docker rm -f {name}",
@@ -47,6 +50,7 @@ pub(crate) const PODMAN: Engine = Engine {
     limit: "--cpus 0.5",
     exec: "podman exec {name}",
     update: "podman update --cpus 0.{shares} {name}",
+    update_memory: "podman update --memory {mib}m --memory-swap {mib}m {name}",
     stop: "podman stop -t 0 {name}",
     start: "podman start {name}",
     remove: "podman rm -f -t 0 {name}",
@@ -61,6 +65,7 @@ pub(crate) const LXC: Engine = Engine {
             else echo 'lxc.cgroup.cpu.cfs_quota_us = 50000'; fi >> /var/lib/lxc/{name}/config;",
     exec: "lxc-attach -n {name} --",
     update: "lxc-cgroup -n {name} cpu.max '{shares}000 100000' || lxc-cgroup -n {name} cpu.cfs_quota_us {shares}000",
+    update_memory: "lxc-cgroup -n {name} memory.max {mib}M || lxc-cgroup -n {name} memory.limit_in_bytes {mib}M",
     stop: "lxc-stop -k -n {name}",
     start: "lxc-start -n {name}",
     remove: "lxc-destroy -f -n {name}",
@@ -74,6 +79,7 @@ pub(crate) const LXD: Engine = Engine {
     limit: "-c limits.cpu.allowance=50ms/100ms",
     exec: "lxc exec {name} --",
     update: "lxc config set {name} limits.cpu.allowance {shares}ms/100ms",
+    update_memory: "lxc config set {name} limits.memory {mib}MiB",
     stop: "lxc stop -f {name}",
     start: "lxc start {name}",
     remove: "lxc delete -f {name}",
@@ -143,6 +149,11 @@ impl Container {
     /// The engine's own update of its CPU quota, to 10 to 99 shares.
     pub(crate) fn update(&self, shares: u32) {
         self.sh(&self.updating(shares));
+    }
+
+    /// The engine's own update of its memory limit.
+    pub(crate) fn update_memory(&self, mib: u32) {
+        self.sh(&self.engine.update_memory.replace("{mib}", &mib.to_string()));
     }
 
     /// Whether [`Self::update`] succeeds.

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::agent::{Agent, Decided};
-use crate::bed::quota;
+use crate::bed::{self, quota};
 use crate::engine::{DOCKER, Engine, LXC, LXD, PODMAN};
 
 /// Idle it has min + 2 * boundary.
@@ -33,6 +33,30 @@ fn lxc() {
 #[ignore = "cargo xtask test runs it where the engines are"]
 fn lxd() {
     are_handled(&LXD);
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn docker_memory() {
+    memory_is_handled(&DOCKER);
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn podman_memory() {
+    memory_is_handled(&PODMAN);
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn lxc_memory() {
+    memory_is_handled(&LXC);
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn lxd_memory() {
+    memory_is_handled(&LXD);
 }
 
 #[test]
@@ -77,6 +101,32 @@ fn are_handled(engine: &'static Engine) {
     web.rest();
     let raised = of(&agent, "CpuRescaleUp");
     assert_eq!((raised[0].from, raised[0].to), (Some(40.0), Some(115.0)), "{raised:?}");
+}
+
+/// Engines write the hard limit. On v1 it is the one that there is, on v2 the one below which the agent's own lies.
+fn memory_is_handled(engine: &'static Engine) {
+    const GUARD: &str = "guardian.guardable = ['cpu', 'mem']\n[[container]]\nname = 'web'\nguard = true\nmem = { min = 32, max = 200, boundary = 20 }\n";
+    let bed = engine.bed();
+    let web = engine.start("web", false);
+    let limit = |agent: &Agent| agent.container("web")["resources"]["mem"]["limit"]["at"].as_f64();
+    {
+        let agent = bed.deciding_agent(&format!("scaler.on_foreign_change = 'reassert'\n{GUARD}"));
+        agent.until_guarded("web");
+        // v1's is not lowered.
+        let v1 = bed::memory_is_v1();
+        let rests = if v1 { 200.0 } else { 72.0 };
+        agent.until("it is at rest", |agent| limit(agent) == Some(rests));
+        web.update_memory(60);
+        is_said(&agent, "Reassert", (60.0, rests));
+        agent.until("it is put right", |agent| limit(agent) == Some(rests));
+    }
+    let agent = bed.deciding_agent(&format!("scaler.on_foreign_change = 'adopt'\n{GUARD}"));
+    agent.until_guarded("web");
+    let before = limit(&agent);
+    web.update_memory(64);
+    agent.until("it is noticed", |agent| !of(agent, "Adopt").is_empty());
+    let told = of(&agent, "Adopt");
+    assert_eq!((told[0].from, told[0].to), (before, Some(64.0)), "{told:?}");
 }
 
 /// Once, in `/decisions`, in the log, and in the metrics.

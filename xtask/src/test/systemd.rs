@@ -15,6 +15,7 @@ use crate::vm::{self, Guest, Hierarchy, Kernel, SYSTEMD};
 const SCRIPT: &str = "xtask/src/test/systemd.sh";
 const AGENT: &str = "target/release/headroom-agent";
 const UNIT: &str = "configs/systemd/headroom-agent.service";
+const PAGE: &str = "docs/engines.md";
 
 /// Builds the agent as it is shipped, boots systemd and runs the script.
 pub(super) fn run(show: Show) -> Result<Outcome> {
@@ -34,7 +35,7 @@ pub(super) fn run(show: Show) -> Result<Outcome> {
     };
     let root = repo::root();
     let mut words = vec![OsString::from("sh")];
-    words.extend([SCRIPT, AGENT, UNIT].map(|file| root.join(file).into_os_string()));
+    words.extend([SCRIPT, AGENT, UNIT, PAGE].map(|file| root.join(file).into_os_string()));
     words.push(vm::busybox()?.into_os_string());
     let (text, success) = guests::output(&guest, show, &words)?;
     Ok(Outcome::Tests(vec![Program::of_run(UNIT.to_owned(), &text, success)]))

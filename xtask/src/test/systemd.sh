@@ -1,6 +1,7 @@
-# The packaged unit under a real systemd: run as root in a guest that systemd booted. Arguments: the agent, the unit, a busybox.
+# The packaged unit under a real systemd: run as root in a guest that systemd booted. Arguments: the agent, the unit, the page on engines, a
+# busybox.
 # Two services of systemd are the containers: one that burns CPU and one that idles.
-agent=$1 unit=$2 busybox=$3
+agent=$1 unit=$2 page=$3 busybox=$4
 config=/etc/headroom/agent.toml
 slice=/sys/fs/cgroup/system.slice
 busy=$slice/headroom-test-busy.service/cpu.max
@@ -161,6 +162,24 @@ it_needs_no_call_that_the_filter_denies() {
     [ ! -s /run/denied ] || { say "calls outside of the filter:"; cat /run/denied; return 1; }
 }
 
+# blocks LANGUAGE: those of the page's section on systemd.
+blocks() {
+    awk -v fence="^\`\`\`$1$" '/^## / { section = $2 } section != "systemd" { next } /^```$/ { inside = 0 } inside { print } $0 ~ fence { inside = 1 }' "$page"
+}
+
+# A service that has no quota, guarded as the page says.
+the_page_guards_a_service() {
+    nginx=$slice/nginx.service/cpu.max
+    systemctl start nginx && blocks toml >$config && blocks sh >/run/commands || return 1
+    [ "$(wc -l </run/commands)" = 2 ] || { say "other commands than these tests know: $(cat /run/commands)"; return 1; }
+    sh -euc "$(sed -n 1p /run/commands)" && headroom-agent check --config $config && systemctl start headroom-agent || return 1
+    # An idle one has min + 2 x boundary.
+    until_true 60 above $nginx 19 && until_true 60 below $nginx 80 || return 1
+    idles=$(quota $nginx) told=$(logged 'action="Reassert"')
+    sh -euc "$(sed -n 2p /run/commands)" && until_true 60 has_logged 'action="Reassert" from=80' "$told" && until_true 60 is $nginx "$idles" || return 1
+    systemctl stop headroom-agent nginx
+}
+
 # --- Run ---
 cp "$agent" /usr/bin/headroom-agent
 cp "$unit" /etc/systemd/system/headroom-agent.service
@@ -172,6 +191,7 @@ container() { # NAME QUOTA COMMAND
 container busy 30% 'while :; do :; done'
 container idle 100% 'sleep infinity'
 echo PrivateNetwork=yes >>/run/systemd/system/headroom-test-idle.service
+printf '[Service]\nExecStart=/bin/sleep infinity\n' >/run/systemd/system/nginx.service
 systemctl daemon-reload
 systemctl start headroom-test-busy headroom-test-idle || exit 1
 
@@ -180,7 +200,7 @@ for test in it_starts_and_says_that_it_is_ready its_privileges_do_for_ebpf_and_r
     a_reload_counts_and_a_bad_one_changes_nothing what_daemon_reload_reverts_is_put_back \
     what_systemd_writes_is_put_back what_systemd_writes_is_adopted_when_asked_to what_hangs_is_killed_and_started_again \
     what_is_killed_leaves_no_container_throttled what_is_stopped_leaves_no_container_throttled on_death_hold_leaves_limits \
-    restore_on_exit_puts_back_what_was_found it_needs_no_call_that_the_filter_denies; do
+    restore_on_exit_puts_back_what_was_found the_page_guards_a_service it_needs_no_call_that_the_filter_denies; do
     begin=$(uptime_s)
     if $test; then passed=$((passed + 1)) word=ok; else failed=$((failed + 1)) word=FAILED; fi
     echo "test $test ... $word ($(($(uptime_s) - begin)) s)"
