@@ -97,8 +97,8 @@ fn kernel_files(vm: &Path, kernel: Kernel) -> Result<KernelFiles> {
     Ok(KernelFiles { image, modules: modules.path() })
 }
 
-/// What tests with engines take: those, and what images are made of.
-const ENGINES: [&str; 9] = [
+/// What tests with engines take: those, and what images and containers are made of.
+const ENGINES: [&str; 10] = [
     "docker.io",
     "podman",
     "runc",
@@ -108,6 +108,7 @@ const ENGINES: [&str; 9] = [
     "containernetworking-plugins",
     "busybox-static",
     "squashfs-tools",
+    "systemd",
 ];
 
 /// Finds or fetches the packages of engines, to be laid over the machine's `/usr` and `/etc`: the directory, or none where this is no Debian.
