@@ -130,6 +130,10 @@ impl State {
     pub(super) fn reserve_unguarded(&mut self, id: u64) {
         let Some(entry) = self.entries.get(&id) else { return };
         self.ledger.remove(&entry.name);
+        // What lies in a guarded one has its share of what is counted there.
+        if self.config.host.reserve_unguarded && self.guarded_around(id).is_some() {
+            return;
+        }
         let disk: Option<Arc<str>> = entry.device().map(|device| device.to_string().into());
         let disks = disk.iter().flat_map(|_| BOTH_WAYS);
         for resource in [Resource::Cpu, Resource::Mem].into_iter().chain(disks) {

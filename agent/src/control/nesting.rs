@@ -10,6 +10,12 @@ use crate::status::GuardMode;
 impl State {
     /// Why a container that is to be guarded is left to the one that it lies in, where that is so.
     pub(super) fn left_to_outer(&self, id: u64) -> Option<String> {
+        let outer = self.guarded_around(id)?;
+        Some(format!("not guarded: it lies in {}, which is, and whose limit holds for both", outer.name))
+    }
+
+    /// The one that a container lies in whose limit holds for both.
+    pub(super) fn guarded_around(&self, id: u64) -> Option<&Entry> {
         let entry = self.entries.get(&id)?;
         let holds = |outer: &&Entry| match outer.guard() {
             GuardMode::On => true,
@@ -17,8 +23,7 @@ impl State {
             GuardMode::Advise => entry.guard() == GuardMode::Advise,
             GuardMode::Off => false,
         };
-        let outer = self.around(entry.cgroup.path()).find(holds)?;
-        Some(format!("not guarded: it lies in {}, which is, and whose limit holds for both", outer.name))
+        self.around(entry.cgroup.path()).find(holds)
     }
 
     /// The containers that a cgroup lies in, innermost first.

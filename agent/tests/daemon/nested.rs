@@ -35,6 +35,9 @@ fn one_in_a_guarded_one_is_left_alone() {
     agent.until("the outer one is at rest", |_| shares(&outer) == Some(70.0));
     is_left_alone();
     assert_eq!((agent.decisions("inner"), bed.records().len()), (Vec::new(), 1));
+    let host = &agent.status()["host"];
+    let reserved = host["max"]["cpu"].as_f64().unwrap() - host["free"]["cpu"].as_f64().unwrap();
+    assert!((reserved - 70.0).abs() < 0.001, "the inner one is counted with the outer one: {host}");
 
     // In one that nobody guards it is one as any other, and so it is in one that is only advised.
     for others in [&[][..], &[("outer", "'advise'", OUTER)]] {
@@ -59,6 +62,6 @@ fn finds_both(bed: &Bed) -> Config {
     let mut config = bed.config();
     let place = format!("^headroom-test-{}-nested", std::process::id());
     let patterns = ["-(?<name>outer)$", "-outer/(?<name>inner)$"].map(|rest| format!("{{ path = '{place}{rest}' }}"));
-    config.set("discovery", "pattern", &format!("[{}]", patterns.join(", ")));
+    config.set("host", "reserve_unguarded", "true").set("discovery", "pattern", &format!("[{}]", patterns.join(", ")));
     config
 }
