@@ -9,6 +9,7 @@ mod entry;
 mod journal;
 mod kubelet;
 mod latency;
+mod nesting;
 mod opening;
 mod pace;
 mod pairs;

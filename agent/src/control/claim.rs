@@ -64,9 +64,16 @@ impl State {
         if let Selection::Vetoed { by } = selection {
             entry.note(format!("host.never_guard has {by:?}: it is never guarded"));
         }
-        match entry.guard() {
+        let (guard, is_set_up) = (entry.guard(), entry.is_set_up);
+        if guard != GuardMode::Off
+            && let Some(why) = self.left_to_outer(id)
+        {
+            return self.leave_alone(id, &why);
+        }
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match guard {
             GuardMode::Off => self.unguard(id),
-            _ if !entry.is_set_up => {
+            _ if !is_set_up => {
                 entry.note("not guarded yet: its engine may still be setting its limits");
                 self.unguard(id);
             }
@@ -83,7 +90,7 @@ impl State {
                     self.unguard(id);
                 }
                 match self.kubelet(id).and_then(Kubelet::refuses) {
-                    Some(why) => self.leave_to_kubelet(id, why),
+                    Some(why) => self.leave_alone(id, why),
                     None => self.claim(id),
                 }
             }
@@ -109,8 +116,8 @@ impl State {
         self.meter.ask(Ask::Follow { cgroup_id: id, what: ResourceSet::NONE });
     }
 
-    /// Stops guarding what the kubelet wants for itself from now on, and puts back what was found: nobody else would raise it again.
-    fn leave_to_kubelet(&mut self, id: u64, why: &'static str) {
+    /// Stops guarding what is somebody else's from now on, and puts back what was found: nobody else would raise it again.
+    fn leave_alone(&mut self, id: u64, why: &str) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.note(why);
         if let Some(record) = entry.record.clone().filter(|record| record.guarded) {
@@ -123,6 +130,10 @@ impl State {
     pub(super) fn reserve_unguarded(&mut self, id: u64) {
         let Some(entry) = self.entries.get(&id) else { return };
         self.ledger.remove(&entry.name);
+        // What lies in a guarded one has its share of what is counted there.
+        if self.config.host.reserve_unguarded && self.guarded_around(id).is_some() {
+            return;
+        }
         let disk: Option<Arc<str>> = entry.device().map(|device| device.to_string().into());
         let disks = disk.iter().flat_map(|_| BOTH_WAYS);
         for resource in [Resource::Cpu, Resource::Mem].into_iter().chain(disks) {

@@ -24,7 +24,7 @@ use super::pace::Pace;
 use super::publish::Publisher;
 use super::settings::{Own, Settings};
 use super::window::Window;
-use crate::cgroup::{Mode, Version};
+use crate::cgroup::{CgroupPath, Mode, Version};
 use crate::clock;
 use crate::config::Config;
 use crate::containers::select::Selector;
@@ -94,6 +94,8 @@ pub(super) struct State {
     pub(super) known: HashMap<u64, Record>,
     pub(super) entries: BTreeMap<u64, Entry>,
     pub(super) by_name: HashMap<Arc<str>, u64>,
+    /// What lies in a container comes after it.
+    pub(super) by_path: BTreeMap<CgroupPath, u64>,
     pub(super) by_slot: HashMap<crate::sampler::SlotId, u64>,
     /// What really is given out.
     pub(super) ledger: Ledger,
@@ -150,6 +152,7 @@ impl State {
             known: originals.into_iter().map(|record| (record.cgroup_id, record)).collect(),
             entries: BTreeMap::new(),
             by_name: HashMap::new(),
+            by_path: BTreeMap::new(),
             by_slot: HashMap::new(),
             ledger: Ledger::default(),
             shadow: Ledger::default(),
@@ -282,6 +285,7 @@ impl State {
         }
         entry.record = self.known.remove(&id);
         self.by_name.insert(entry.name.clone(), id);
+        self.by_path.insert(entry.cgroup.path().clone(), id);
         self.entries.insert(id, entry);
         self.decide_guard(id);
     }
@@ -309,6 +313,7 @@ impl State {
             self.by_name.insert(new, id);
         }
         self.decide_guard(id);
+        self.decide_inner(id);
     }
 
     /// Nothing is kept any more under a name that `id` had.
@@ -330,6 +335,9 @@ impl State {
             self.by_slot.remove(&slot);
         }
         self.forget_name(id, &entry.name);
+        if self.by_path.get(entry.cgroup.path()) == Some(&id) {
+            self.by_path.remove(entry.cgroup.path());
+        }
         self.waiting.remove(id);
         if entry.record.is_some() {
             self.writer.submit(crate::scaler::writer::Job::Forget { cgroup_id: id });
@@ -354,8 +362,8 @@ impl State {
         self.set_host_max();
         self.set_cores();
         self.meter.ask(Ask::Tick(self.pace().tick()));
-        let ids: Vec<u64> = self.entries.keys().copied().collect();
-        for id in ids {
+        let outer_first: Vec<u64> = self.by_path.values().copied().collect();
+        for id in outer_first {
             self.decide_guard(id);
         }
     }

@@ -20,6 +20,7 @@ mod full;
 mod hotplug;
 mod late;
 mod linked;
+mod nested;
 mod net;
 mod phases;
 mod pinning;

@@ -71,6 +71,9 @@ pub(crate) const LXC: Engine = Engine {
     remove: "lxc-destroy -f -n {name}",
 };
 
+/// Containers of LXC's in which systemd is the first process.
+pub(crate) const LXC_WITH_SYSTEMD: Engine = Engine { create: include_str!("systemd.sh"), ..LXC };
+
 pub(crate) const LXD: Engine = Engine {
     name: "lxd",
     prepare: lxd,
@@ -125,9 +128,14 @@ impl Container {
         format!("{} sh -c '{script}'", self.engine.exec.replace("{name}", self.name))
     }
 
+    /// Runs commands in it.
+    pub(crate) fn run(&self, script: &str) {
+        sh(&self.exec(script));
+    }
+
     /// Has so many processes in it spin, beside those that do, until [`Self::rest`].
     pub(crate) fn spin(&self, processes: u32) {
-        sh(&self.exec(": > /busy"));
+        self.run(": > /busy");
         for _ in 0..processes {
             let spin = self.exec("while [ -e /busy ]; do :; done");
             // Who is in a container that is removed says so, Docker on stdout, in the midst of the test's own line.
@@ -168,7 +176,7 @@ impl Container {
 
     /// What spins ends.
     pub(crate) fn rest(&self) {
-        sh(&self.exec("rm /busy"));
+        self.run("rm /busy");
     }
 }
 

@@ -14,6 +14,7 @@ mod engine;
 mod engines;
 mod inside;
 mod kubernetes;
+mod nested;
 mod phases;
 #[path = "../daemon/policy.rs"]
 mod policy;

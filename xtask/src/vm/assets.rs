@@ -97,8 +97,8 @@ fn kernel_files(vm: &Path, kernel: Kernel) -> Result<KernelFiles> {
     Ok(KernelFiles { image, modules: modules.path() })
 }
 
-/// What tests with engines take: those, and what images are made of.
-const ENGINES: [&str; 9] = [
+/// What tests with engines take: those, and what images and containers are made of.
+const ENGINES: [&str; 10] = [
     "docker.io",
     "podman",
     "runc",
@@ -108,6 +108,7 @@ const ENGINES: [&str; 9] = [
     "containernetworking-plugins",
     "busybox-static",
     "squashfs-tools",
+    "systemd",
 ];
 
 /// Finds or fetches the packages of engines, to be laid over the machine's `/usr` and `/etc`: the directory, or none where this is no Debian.
@@ -119,10 +120,13 @@ pub(crate) fn engines(vm: &Path) -> Result<Option<PathBuf>> {
     let lock = File::create(vm.join("lock"))?;
     lock.lock()?;
     let root = vm.join("engines");
-    if !root.exists() {
+    // One that an older version of this has fetched may lack some.
+    let named = ENGINES.join("\n");
+    if std::fs::read_to_string(root.join("packages")).ok().as_ref() != Some(&named) {
         sweep(vm);
         whole(&root, |root| {
             machine_apt(vm)?.unpack_with_dependencies(&ENGINES, root)?;
+            std::fs::write(root.join("packages"), &named)?;
             // Packages still have files where links to /usr are now.
             for dir in ["bin", "lib", "sbin"].map(|dir| root.join(dir)) {
                 if dir.exists() {

@@ -109,6 +109,7 @@ pub(super) const FEATURES: &[Feature] = &[
     row("LXD: stopped, started, replaced", &[("engines", "again::lxd")]),
     row("LXD: started with a limit of its own", &[("engines", "starts::lxd")]),
     row("cgroups made by hand: found, named, guarded", &[("engines", "engines::by_hand")]),
+    row("systemd in a container, an engine in one: counted, one limit for all", &[("engines", "nested::")]),
     row("the agent itself in a container", &[("engines", "inside::")]),
     row("Kubernetes, by its paths and log files", &[("engines", "kubernetes::")]),
     row("the packaged unit under systemd", &[("configs/systemd/headroom-agent.service", "")]),
