@@ -98,18 +98,20 @@ fn docker() {
     guarded.goes_away();
 }
 
+/// What runs when the test is over, also where it fails.
+struct Finally(String);
+
+impl Drop for Finally {
+    fn drop(&mut self) {
+        quietly(&self.0);
+    }
+}
+
 #[test]
 #[ignore = "cargo xtask test runs it where the engines are"]
 fn by_hand() {
     let (bed, section) = (Bed::new(), section("Cgroups made by hand"));
-    // What it starts there has to go before the test is over, or fails.
-    struct Removed(String);
-    impl Drop for Removed {
-        fn drop(&mut self) {
-            quietly(&self.0);
-        }
-    }
-    let removes = Removed(section.commands[1].clone());
+    let _removal = Finally(section.commands[1].clone());
     sh(&section.commands[0]);
     let agent = bed.agent(&section.settings);
     agent.until("the job has begun", |_| !members("jobs/nightly-1").is_empty());
@@ -122,7 +124,6 @@ fn by_hand() {
     assert_eq!(quota("jobs/nightly-1"), Some(200.0), "the first limit is max");
     sh(&section.commands[1]);
     agent.until("it is gone", |agent| agent.status()["containers"] == json!([]));
-    drop(removes);
 }
 
 #[test]
