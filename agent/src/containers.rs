@@ -60,6 +60,9 @@ impl Engine {
 pub struct Container {
     /// What people call it; unique on the host.
     pub name: String,
+    /// What its engine calls it: the same, unless another container has that name.
+    #[serde(skip)]
+    pub called: String,
     /// What runs it.
     pub engine: Engine,
     /// The engine's own id, where it has one.
@@ -76,6 +79,18 @@ pub struct Container {
     /// Why it has not the name, or not the labels, that its engine gave it, where that is so.
     #[serde(skip)]
     pub trouble: Option<Arc<str>>,
+}
+
+impl Container {
+    /// Whether it is a pod's sandbox, which holds the pod's namespaces and does nothing.
+    pub fn is_sandbox(&self) -> bool {
+        self.engine == Engine::Kubernetes && identity::kubernetes::is_sandbox(&self.labels)
+    }
+
+    /// What it is called here, and by its engine.
+    pub fn names(&self) -> [&str; 2] {
+        [&self.name, &self.called]
+    }
 }
 
 /// What discovery tells the control loop.

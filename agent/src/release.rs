@@ -10,8 +10,8 @@ use headroom_model::resource::Resource;
 use crate::cgroup::{CgroupError, Change, Hierarchies};
 use crate::config::{self, Config, OnDeath};
 use crate::host::facts::HostFacts;
-use crate::scaler::memory_changes;
 use crate::scaler::originals::{Original, Originals, Record};
+use crate::scaler::{memory_change, memory_changes};
 
 /// `release`
 #[derive(Debug, clap::Args)]
@@ -37,10 +37,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{}: not understood, moved aside; its container is not released", path.display())?;
     }
     let hierarchies = Hierarchies::probe().context("cannot release")?;
-    // What was guarded once and is not now is somebody else's.
+    // What somebody said is not to be guarded any more is not ours; what nothing asks for any more is, as long as it stands as it was left.
+    let is_ours = |record: &&Record| record.guarded || record.has_left();
     let held = |record: &Record| args.on_death && on_death.map_or(record.hold, |on_death| on_death == OnDeath::Hold);
-    let guarded: Vec<_> = records.iter().filter(|record| record.guarded && !held(record)).collect();
-    if guarded.len() < records.iter().filter(|record| record.guarded).count() {
+    let guarded: Vec<_> = records.iter().filter(is_ours).filter(|record| !held(record)).collect();
+    if guarded.len() < records.iter().filter(is_ours).count() {
         writeln!(out, "on_death = \"hold\": limits stay as they are")?;
     } else if guarded.is_empty() {
         writeln!(out, "nothing is guarded: there is nothing to release")?;
@@ -81,31 +82,45 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
         Err(e) => return Err(e.into()),
     };
     let mut done = Vec::new();
-    if let Some(cpus) = record.cpuset.as_ref().filter(|cpus| cgroup.cpuset().map_or(true, |sets| sets.configured != **cpus)) {
-        cgroup.apply(&[Change::Cpuset(cpus.clone())])?;
-        done.push("its CPUs given back".to_owned());
-    }
-    for (&resource, original) in record.resources.iter().filter(|(_, original)| original.guarded) {
+    for (&resource, original) in &record.resources {
+        let is_guarded = record.guarded && original.guarded;
+        let to = if is_guarded { Limit::At(original.max) } else { original.limit };
         let (now, changes) = match resource {
-            Resource::Cpu => (cgroup.cpu_limit()?.quota, vec![Change::Cpu { quota: Limit::At(original.max) }]),
+            Resource::Cpu => (cgroup.cpu_limit()?.quota, vec![Change::Cpu { quota: to }]),
             Resource::Mem => {
                 let memory = cgroup.memory()?;
                 let Some(version) = hierarchies.memory_version() else { continue };
-                (memory.high.min(memory.max), memory_changes(version, original.max, memory.max, original.max))
+                let changes = match to {
+                    Limit::At(mib) => memory_changes(version, mib, memory.max, original.max),
+                    Limit::Unlimited => vec![memory_change(version, to)],
+                };
+                (memory.high.min(memory.max), changes)
             }
             Resource::DiskRead | Resource::DiskWrite => {
                 let Some(device) = original.device else { continue };
                 let disks = cgroup.disk()?;
                 let now = disks.iter().find(|disk| disk.device == device).map_or(Limit::Unlimited, |disk| disk.limit(resource));
-                (now, vec![Change::disk(resource, device, Limit::At(original.max))])
+                (now, vec![Change::disk(resource, device, to)])
             }
             Resource::Net | Resource::Energy => continue,
         };
-        if is_below(now, original) {
-            cgroup.apply(&changes)?;
-            done.push(format!("{resource} lifted to {} {}", original.max, resource.unit()));
-        } else {
+        if !record.is_ours(original, now) {
+            continue;
+        }
+        if resource == Resource::Cpu
+            && let Some(cpus) = &record.cpuset
+            && cgroup.cpuset().map_or(true, |sets| sets.configured != *cpus)
+        {
+            cgroup.apply(&[Change::Cpuset(cpus.clone())])?;
+            done.push("its CPUs given back".to_owned());
+        }
+        if is_guarded && !is_below(now, original) {
             done.push(format!("{resource} is at its max or above already"));
+        } else if now != to {
+            cgroup.apply(&changes)?;
+            let how = if is_guarded { "lifted to" } else { "put back to" };
+            let unit = if to == Limit::Unlimited { "" } else { resource.unit() };
+            done.push(format!("{resource} {how} {to} {unit}").trim_end().to_owned());
         }
     }
     Ok(if done.is_empty() { "nothing of it was moved".into() } else { done.join(", ") })

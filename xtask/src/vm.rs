@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Boots the machine's systemd as PID 1 (cgroup v2 only); the command is a service of it
     #[arg(long)]
     systemd: bool,
-    /// The command and its arguments, after `--`; runs as root, in the current directory, at the paths of the machine
+    /// The command and its arguments, after `--`; runs as root, in the current directory, at the paths of the machine, without input
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }

@@ -26,7 +26,7 @@ fn row(finding: &Finding, colour: bool) -> String {
         Level::Bad => "  NO  ",
     };
     let head = format!("{} {:<width$}", paint(mark, finding.level, colour), finding.subject, width = INDENT - 7);
-    let mut lines = wrap(&format!("{}; {}", finding.found.replace('\n', " "), finding.means), WIDTH - INDENT);
+    let mut lines = wrap(&format!("{}; {}", finding.found, finding.means), WIDTH - INDENT);
     if let Some(todo) = &finding.todo {
         let todo = wrap(todo, WIDTH - INDENT - 3);
         lines.extend(todo.into_iter().enumerate().map(|(at, line)| format!("{} {line}", if at == 0 { "->" } else { "  " })));
@@ -34,8 +34,13 @@ fn row(finding: &Finding, colour: bool) -> String {
     head + &lines.join(&format!("\n{:INDENT$}", "")) + "\n"
 }
 
-/// Breaks at spaces; a word that is longer than `width` stays whole.
+/// Breaks what is longer than `width` at spaces; a word that is longer stays whole.
 fn wrap(text: &str, width: usize) -> Vec<String> {
+    let fits = |line: &&str| line.chars().count() <= width;
+    text.lines().flat_map(|line| if fits(&line) { vec![line.trim_end().to_owned()] } else { wrap_line(line, width) }).collect()
+}
+
+fn wrap_line(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         match lines.last_mut() {

@@ -5,7 +5,7 @@
 
 pub(super) mod docker;
 mod files;
-mod kubernetes;
+pub(super) mod kubernetes;
 mod lxc;
 mod oci;
 mod podman;

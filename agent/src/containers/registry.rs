@@ -72,7 +72,7 @@ impl Registry {
     /// A container appeared, of which its engine says this.
     pub(super) fn add(&mut self, found: &Recognised, identity: Identity, path: &CgroupPath, cgroup_id: u64) -> Known {
         let wanted = naming::name(found, &identity);
-        let mut container = described(found, identity, wanted.clone(), path, cgroup_id);
+        let mut container = described(found, identity, &wanted, wanted.clone(), path, cgroup_id);
         if self.introduced {
             let is_taken = |name: &str| self.names.contains_key(name);
             if is_taken(&wanted) {
@@ -173,7 +173,8 @@ impl<'a> Answer<'a> {
     fn settle(self) -> (&'a mut Known, Container) {
         let Self { known, found, identity, wanted, name } = self;
         let old = &known.container;
-        let now = described(found, identity, name.unwrap_or_else(|| old.name.clone()), &old.path, old.cgroup_id);
+        let name = name.unwrap_or_else(|| old.name.clone());
+        let now = described(found, identity, &wanted, name, &old.path, old.cgroup_id);
         known.wanted = wanted;
         (known, now)
     }
@@ -215,10 +216,11 @@ fn warn_of(wanted: &str, name: &str, path: &CgroupPath) {
     tracing::warn!(%path, wanted, name, "the name is taken by another container: this one is called by its place too");
 }
 
-fn described(found: &Recognised, identity: Identity, name: String, path: &CgroupPath, cgroup_id: u64) -> Container {
+fn described(found: &Recognised, identity: Identity, called: &str, name: String, path: &CgroupPath, cgroup_id: u64) -> Container {
     let Identity { engine, labels, trouble, .. } = identity;
     Container {
         name,
+        called: called.to_owned(),
         engine: engine.unwrap_or(found.engine),
         engine_id: naming::engine_id(found),
         path: path.clone(),

@@ -77,9 +77,12 @@ impl Selector {
     /// What `container` gets.
     ///
     /// A rule selects by all that it names of name, engine, path (without leading slash) and label; one that names nothing
-    /// selects nothing: whoever means every container writes `name = "*"`. `never_guard` is held against the name.
+    /// selects nothing: whoever means every container writes `name = "*"`. Names are those that engines give, also of a container that is
+    /// called by its place too, since another has its name: so are those of `never_guard`. Only a rule that asks for a name and nothing else
+    /// means the one container that is called so here, as central's orders do.
     pub fn select(&self, container: &Container) -> Selection {
-        if let Some(veto) = self.never_guard.iter().find(|glob| glob.is_match(&container.name)) {
+        let is_vetoed = |glob: &&GlobMatcher| container.names().iter().any(|name| glob.is_match(name));
+        if let Some(veto) = self.never_guard.iter().find(is_vetoed) {
             return Selection::Vetoed { by: veto.glob().glob().to_owned() };
         }
         let named = self.named.get(&container.name).copied();
@@ -91,7 +94,8 @@ impl Selector {
 
 impl Matcher {
     fn selects(&self, container: &Container) -> bool {
-        self.name.as_ref().is_none_or(|name| name.is_match(&container.name))
+        let is_called = |rule: &NameMatcher| container.names().iter().any(|name| rule.is_match(name));
+        self.name.as_ref().is_none_or(is_called)
             && self.engine.is_none_or(|engine| engine == container.engine)
             && self.path.as_ref().is_none_or(|glob| glob.is_match(container.path.as_str()))
             && self.label.as_ref().is_none_or(|label| label.is_match(&container.labels))
@@ -151,7 +155,9 @@ mod tests {
     fn container(name: &str, engine: Engine, path: &str) -> Container {
         let path = CgroupPath::new(path).unwrap();
         let (application, labels, trouble) = (None, Labels::new(), None);
-        Container { name: name.into(), engine, engine_id: None, path, cgroup_id: 1, application, labels, trouble }
+        let name: String = name.into();
+        let called = name.split('@').next().unwrap().to_owned();
+        Container { name, called, engine, engine_id: None, path, cgroup_id: 1, application, labels, trouble }
     }
 
     #[test]
@@ -221,6 +227,19 @@ mod tests {
         let vetoed = Selection::Vetoed { by: "db-*".into() };
         assert_eq!(selector.select(&container("db-1", Engine::Lxc, "lxc.payload.db-1")), vetoed);
         assert_eq!(selector.select(&container("web", Engine::Lxc, "lxc.payload.web")), Selection::Rule(0));
+    }
+
+    /// What another container is called is nothing that could guard one, or keep it from that.
+    #[test]
+    fn a_container_has_the_name_that_its_engine_gives_it_also_where_it_is_called_by_its_place() {
+        let placed = container("db@docker", Engine::Docker, "docker/1");
+        let rules = [rule("other", None, ""), rule("*b", Some(Engine::Docker), "")];
+        assert_eq!(Selector::new(&rules, &[]).select(&placed), Selection::Rule(1));
+        let vetoed = Selection::Vetoed { by: "db".into() };
+        assert_eq!(Selector::new(&rules, &[Glob::new("db").unwrap()]).select(&placed), vetoed);
+        // One of central's is about the one that is called so here.
+        assert_eq!(Selector::new(&[rule("db", None, "")], &[]).select(&placed), Selection::None);
+        assert_eq!(Selector::new(&[rule("db@docker", None, "")], &[]).select(&placed), Selection::Rule(0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use headroom_model::policy::guardian::{Bounds, Guarded, Subject};
 use headroom_model::policy::scaler::admission::{Admission, Applicant, Cause, NotAdmitted, admit};
 use headroom_model::policy::scaler::ledger::{Entry as Account, Share};
 use headroom_model::policy::thresholds::Boundary;
-use headroom_model::resource::{Resource, ResourceSet};
+use headroom_model::resource::{PerResource, Resource, ResourceSet};
 
 use super::apply::Pending;
 use super::disks::{BOTH_WAYS, LEAST};
@@ -31,11 +31,19 @@ const AGAIN: f64 = 1.0;
 pub(super) struct Waiting {
     ids: BTreeSet<u64>,
     next: f64,
+    /// Of whom the log has been told: they are tried again and again.
+    told: BTreeSet<(u64, Resource)>,
 }
 
 impl Waiting {
     pub(super) fn remove(&mut self, id: u64) {
         self.ids.remove(&id);
+        self.told.retain(|(told, _)| *told != id);
+    }
+
+    /// Whether that there is no room for it is not in the log yet.
+    fn is_news(&mut self, id: u64, resource: Resource) -> bool {
+        self.told.insert((id, resource))
     }
 }
 
@@ -72,7 +80,10 @@ impl State {
         }
         let Some(entry) = self.entries.get_mut(&id) else { return };
         match guard {
-            GuardMode::Off => self.unguard(id),
+            GuardMode::Off => {
+                self.unguard(id);
+                self.note_what_is_left(id);
+            }
             _ if !is_set_up => {
                 entry.note("not guarded yet: its engine may still be setting its limits");
                 self.unguard(id);
@@ -97,15 +108,22 @@ impl State {
         }
     }
 
-    /// Stops guarding. Limits stay as they are; what was found before the first touch stays known.
+    /// Stops guarding. Limits stay as they are; what was found before the first touch stays known, and where nothing asks for the container any
+    /// more, what it is left at.
     fn unguard(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.phase = Phase::Watched;
+        let stands = PerResource::from_fn(|resource| entry.applied(resource));
+        let is_asked_for = entry.rule.is_some();
         entry.subject = Subject::new(entry.name.clone());
         entry.quota = None;
         let name = entry.name.clone();
         if let Some(record) = entry.record.as_mut().filter(|record| record.guarded) {
             record.guarded = false;
+            for (resource, original) in record.resources.iter_mut().filter(|(_, original)| original.guarded) {
+                original.left = (!is_asked_for).then_some(stands[*resource]);
+            }
+            tracing::info!(container = %name, "guarded no more; its limits stay as they are");
             self.writer.submit(Job::Save(record.clone()));
         }
         self.shadow.remove(&name);
@@ -114,6 +132,21 @@ impl State {
             cores.remove(&name);
         }
         self.meter.ask(Ask::Follow { cgroup_id: id, what: ResourceSet::NONE });
+    }
+
+    /// Says whose doing it is that a container which nothing asks for has a limit that it did not come with.
+    fn note_what_is_left(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(record) = entry.record.clone().filter(|record| !record.guarded) else { return };
+        for (resource, original) in record.resources {
+            if let Some(left) = original.left.filter(|left| *left == entry.applied(resource) && *left != original.limit) {
+                let found = original.limit;
+                entry.note(format!(
+                    "{resource}: left at {left}, as when it was guarded last; {found}, which was found, is put back by `headroom-agent \
+                     release`, and at the agent's end with agent.restore_on_exit"
+                ));
+            }
+        }
     }
 
     /// Stops guarding what is somebody else's from now on, and puts back what was found: nobody else would raise it again.
@@ -163,11 +196,13 @@ impl State {
         for (resource, rule) in &wanted {
             let known = entry.record.as_ref().and_then(|record| record.resources.get(resource)).copied();
             let original = known.unwrap_or_else(|| found(entry, *resource, memory_version));
-            resources.insert(*resource, Original { max: rule.max, guarded: true, ..original });
+            resources.insert(*resource, Original { max: rule.max, guarded: true, left: None, ..original });
         }
         // What was found of a resource that is no longer guarded stays known.
         for (resource, original) in entry.record.iter().flat_map(|record| &record.resources) {
-            resources.entry(*resource).or_insert(Original { guarded: false, ..*original });
+            let is_asked_for = entry.rule.as_ref().is_some_and(|rule| rule.resources[*resource].is_some());
+            let left = (original.guarded && !is_asked_for).then(|| entry.applied(*resource)).or(original.left);
+            resources.entry(*resource).or_insert(Original { guarded: false, left, ..*original });
         }
         let known = entry.record.as_ref().and_then(|record| record.cpuset.clone());
         let gives_back = known.clone().filter(|_| !pins);
@@ -275,14 +310,20 @@ impl State {
             self.shadow.remove(&name);
         }
         for (resource, rule) in &wanted {
-            if let Err(why) = self.admit_resource(id, *resource, rule, is_real) {
-                if matches!(why, NotAdmitted::NotEnoughFree { .. }) {
-                    self.waiting.ids.insert(id);
-                }
+            let admitted = self.admit_resource(id, *resource, rule, is_real);
+            let waits = matches!(admitted, Err(NotAdmitted::NotEnoughFree { .. }));
+            if waits {
+                self.waiting.ids.insert(id);
+            } else {
+                self.waiting.told.remove(&(id, *resource));
+            }
+            if let Err(why) = admitted {
                 // It may begin with the resource, as this does.
                 let why = why.to_string();
                 let why = why.strip_prefix(&format!("{resource}: ")).unwrap_or(&why);
-                tracing::warn!(container = %name, "{resource}: not guarded: {why}");
+                if !waits || self.waiting.is_news(id, *resource) {
+                    tracing::warn!(container = %name, "{resource}: not guarded: {why}");
+                }
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.subject.resources[*resource] = None;
                     entry.note(format!("{resource}: not guarded: {why}"));
@@ -410,5 +451,6 @@ pub(super) fn found(entry: &Entry, resource: Resource, memory_version: Option<Ve
         device: entry.device().filter(|_| BOTH_WAYS.contains(&resource)),
         max: 0.0,
         guarded: true,
+        left: None,
     }
 }

@@ -90,6 +90,7 @@ impl Journal {
                                 tell(&decision, unsaid);
                             }
                         }
+                        (Note::Gone(structure), _) => log.forget_last(&structure),
                         (Note::Window(window), Some(recorder)) => recorder.record(&window),
                         (Note::Window(_), None) => {}
                     }
@@ -103,6 +104,11 @@ impl Journal {
     /// Queues a decision; never waits.
     pub(super) fn record(&self, told: Told) {
         self.send(Note::Decision(told));
+    }
+
+    /// What comes under that name from now on is another container; never waits.
+    pub(super) fn gone(&self, structure: &str) {
+        self.send(Note::Gone(structure.into()));
     }
 
     /// Whether windows are wanted.
@@ -147,6 +153,8 @@ impl Journal {
 #[derive(Debug)]
 enum Note {
     Decision(Told),
+    /// Nobody is called so any more.
+    Gone(Arc<str>),
     Window(Window),
 }
 

@@ -12,6 +12,7 @@ use crate::sampler::meter::Reading;
 /// What counts of a pod.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Kubelet {
+    is_sandbox: bool,
     has_static_cpus: bool,
     above: LimitsAbove,
 }
@@ -25,11 +26,16 @@ impl Kubelet {
         let parts: Vec<&str> = container.path.as_str().split('/').collect();
         let pod = Pod::of(&parts[..parts.len() - 1])?;
         let has_static_cpus = last.cpusets.as_ref().is_some_and(|sets| pod.has_static_cpus(&sets.configured, online));
-        Some(Self { has_static_cpus, above: last.above.unwrap_or_default() })
+        Some(Self { is_sandbox: container.is_sandbox(), has_static_cpus, above: last.above.unwrap_or_default() })
     }
 
     /// Why nothing of it is guarded, where that is so.
     pub(super) fn refuses(self) -> Option<&'static str> {
+        if self.is_sandbox {
+            return Some(
+                "not guarded: it is the pod's sandbox, which does nothing; or a container without a log, whose name is not known",
+            );
+        }
         self.has_static_cpus.then_some("not guarded: the kubelet's static CPU policy has given it CPUs of its own")
     }
 
@@ -66,7 +72,7 @@ mod tests {
     };
 
     fn under(cpu: Limit, memory: Limit) -> Kubelet {
-        Kubelet { has_static_cpus: false, above: LimitsAbove { cpu, memory } }
+        Kubelet { is_sandbox: false, has_static_cpus: false, above: LimitsAbove { cpu, memory } }
     }
 
     #[test]
@@ -88,9 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn static_cpus_are_left_alone() {
+    fn sandboxes_and_static_cpus_are_left_alone() {
+        let is_sandbox = Kubelet { is_sandbox: true, ..under(Limit::Unlimited, Limit::Unlimited) };
+        assert!(is_sandbox.refuses().is_some_and(|why| why.contains("sandbox")));
         assert_eq!(under(Limit::Unlimited, Limit::Unlimited).refuses(), None);
-        let has_static_cpus = Kubelet { has_static_cpus: true, above: LimitsAbove::default() };
+        let has_static_cpus = Kubelet { has_static_cpus: true, ..under(Limit::Unlimited, Limit::Unlimited) };
         assert!(has_static_cpus.refuses().is_some_and(|why| why.contains("static CPU policy")));
     }
 }

@@ -82,6 +82,7 @@ mod tests {
         let (application, labels, trouble) = (None, Labels::default(), None);
         Container {
             name: name.to_owned(),
+            called: name.to_owned(),
             engine: Engine::Lxc,
             engine_id: None,
             path,

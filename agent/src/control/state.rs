@@ -320,6 +320,7 @@ impl State {
     fn forget_name(&mut self, id: u64, name: &str) {
         if self.by_name.get(name) == Some(&id) {
             self.by_name.remove(name);
+            self.journal.gone(name);
             self.ledger.remove(name);
             self.shadow.remove(name);
             if let Some(cores) = &mut self.cores {

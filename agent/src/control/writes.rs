@@ -178,9 +178,14 @@ impl State {
         let mut open = Vec::new();
         let ids: Vec<u64> = self.entries.keys().copied().collect();
         for id in ids {
-            // One that is no longer guarded is no longer ours: its limits are left, and what was found stays known.
-            let record = self.entries.get(&id).and_then(|e| e.record.clone()).filter(|record| record.guarded);
+            // One that somebody said is not to be guarded any more is no longer ours: its limits are left, and what was found stays known.
+            let record =
+                self.entries.get(&id).and_then(|e| e.record.clone()).filter(|record| record.guarded || record.has_left());
             let Some(record) = record else { continue };
+            // What was left is ours as long as it stands.
+            if record.has_left() {
+                self.read_again(id);
+            }
             let jobs = self.restore(id, &record, "the agent ends; what was found before the first touch is put back");
             open.extend(std::iter::repeat_n(id, jobs));
             if jobs == 0 {
@@ -215,12 +220,15 @@ impl State {
     /// Puts back what was found of one container. Returns how many jobs were given to the writer threads for it.
     pub(super) fn restore(&mut self, id: u64, record: &Record, why: &str) -> usize {
         let mut slow: Vec<(Resource, Limit, Vec<Change>)> = Vec::new();
-        if let Some(cpus) = record.cpuset.clone() {
-            slow.push((Resource::Cpu, Limit::Unlimited, vec![Change::Cpuset(cpus)]));
-        }
-        for (resource, original) in record.resources.iter().filter(|(_, original)| original.guarded) {
+        for (resource, original) in &record.resources {
             let Some(entry) = self.entries.get(&id) else { return 0 };
             let from = entry.applied(*resource);
+            if !record.is_ours(original, from) {
+                continue;
+            }
+            if let Some(cpus) = record.cpuset.clone().filter(|_| *resource == Resource::Cpu) {
+                slow.push((Resource::Cpu, Limit::Unlimited, vec![Change::Cpuset(cpus)]));
+            }
             match resource {
                 Resource::Cpu => {
                     let (outcome, detail) = match self.restore_cpu(id, original) {

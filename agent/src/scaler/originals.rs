@@ -27,7 +27,7 @@ pub struct Record {
     pub path: CgroupPath,
     /// What it was called.
     pub name: String,
-    /// Whether it is guarded now; if not, what was found stays known but `release` leaves it alone.
+    /// Whether it is guarded now; if not, what was found stays known.
     pub guarded: bool,
     /// Whether `on_death = "hold"` was in force: the configuration may be unreadable when that is asked.
     #[serde(default)]
@@ -61,6 +61,21 @@ pub struct Original {
     /// Whether this resource is guarded now, as [`Record::guarded`] says it of all of them.
     #[serde(default = "yes")]
     pub guarded: bool,
+    /// What it was left at when nothing in the settings asked for it any more. As long as that stands it is ours to put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Limit>,
+}
+
+impl Record {
+    /// Whether `now`, the limit that stands, is one of ours.
+    pub fn is_ours(&self, original: &Original, now: Limit) -> bool {
+        (self.guarded && original.guarded) || original.left == Some(now)
+    }
+
+    /// Whether some limit was left when nothing asked for it any more.
+    pub fn has_left(&self) -> bool {
+        self.resources.values().any(|original| original.left.is_some())
+    }
 }
 
 fn yes() -> bool {
@@ -176,9 +191,19 @@ mod tests {
 
     fn record(cgroup_id: u64, boot_id: &str) -> Record {
         let (limit, max) = (Limit::Unlimited, 200.0);
-        let cpu = Original { limit, period_us: Some(100_000), burst_us: Some(0), hard: None, device: None, max, guarded: true };
+        let cpu = Original {
+            limit,
+            period_us: Some(100_000),
+            burst_us: Some(0),
+            hard: None,
+            device: None,
+            max,
+            guarded: true,
+            left: None,
+        };
         let device = Some(Device { major: 254, minor: 0 });
-        let disk = Original { limit, period_us: None, burst_us: None, hard: None, device, max, guarded: false };
+        let disk =
+            Original { limit, period_us: None, burst_us: None, hard: None, device, max, guarded: false, left: Some(limit) };
         Record {
             boot_id: boot_id.into(),
             cgroup_id,

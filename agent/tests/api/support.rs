@@ -124,6 +124,7 @@ fn container(name: &str, engine: Engine, path: &str, cgroup_id: u64) -> Arc<Cont
     let path = CgroupPath::new(path).unwrap();
     Arc::new(Container {
         name: name.to_owned(),
+        called: name.to_owned(),
         engine,
         engine_id: None,
         path,

@@ -71,6 +71,33 @@ fn a_limit_that_is_kept_gets_the_burst_that_goes_with_it() {
     assert_eq!(agent.decisions("within"), []);
 }
 
+/// It is tried each second; and who is made anew under a name has had none of what was decided under it.
+#[test]
+fn one_that_waits_for_room_is_told_of_once() {
+    let bed = Bed::new("room");
+    let mut first = bed.container("first");
+    let mut config = bed.config();
+    config.set("host.max", "cpu", "100").set("guardian", "active", "false").guard("*", "true", [20, 100, 5]);
+    let agent = bed.run(&config);
+    agent.until("it has all", |_| shares(&first) == Some(100.0));
+    let second = bed.container("second");
+    let waits = |agent: &crate::agent::Agent, name: &str| agent.notes(name).contains("shares that are free now");
+    agent.until("there is no room", |agent| waits(agent, "second"));
+    std::thread::sleep(std::time::Duration::from_millis(3500));
+    assert_eq!((agent.log().matches("shares that are free now").count(), shares(&second)), (1, None), "{}", agent.log());
+    let last = |agent: &crate::agent::Agent| {
+        let decisions = agent.status()["last_decisions"].as_array().unwrap().clone();
+        decisions.iter().map(|decision| decision["structure"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(last(&agent), ["first"]);
+
+    first.remove();
+    agent.until("there is room", |_| shares(&second) == Some(100.0));
+    first.recreate();
+    agent.until("the new one has none", |agent| waits(agent, "first"));
+    assert_eq!((last(&agent), shares(&first)), (vec!["second".to_owned()], None));
+}
+
 #[test]
 fn the_sum_of_all_min_may_not_exceed_the_host() {
     let bed = Bed::new("minsum");

@@ -19,6 +19,7 @@ mod foreign;
 mod full;
 mod hotplug;
 mod late;
+mod left;
 mod linked;
 mod nested;
 mod net;

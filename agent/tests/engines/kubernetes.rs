@@ -98,6 +98,14 @@ fn a_pods_container_has_its_name_and_stays_under_the_pods_limit() {
     assert_eq!(quota(&format!("kubepods/burstable/pod{UID}/{id}")), Some(150.0));
     assert_eq!(found["resources"]["cpu"]["max"], 150.0);
 
+    // The pod's sandbox has no log of its own, and is in the same namespace.
+    let sandbox = "9876543210abcdef".repeat(4);
+    let beside = Pod::new("burstable/", &sandbox);
+    let (of_sandbox, path) = (format!("shop_web-5d4f_{}", &sandbox[..12]), format!("kubepods/burstable/pod{UID}/{sandbox}"));
+    agent.until("it is known as one", |agent| agent.notes(&of_sandbox).contains("the pod's sandbox"));
+    assert_eq!((&agent.container(&of_sandbox)["guard"], quota(&path)), (&json!("off"), None));
+    drop(beside);
+
     // The pod is resized.
     set_quota(pod.cpu().parent().unwrap(), 180_000);
     agent.until("the pod's new limit counts", |agent| agent.container(name)["resources"]["cpu"]["max"] == 180.0);

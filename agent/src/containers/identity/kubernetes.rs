@@ -23,22 +23,27 @@ const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 const POD: &str = "io.kubernetes.pod.name";
 const CONTAINER: &str = "io.kubernetes.container.name";
 
+/// Whether such labels are those of a pod's sandbox: it is the pod's, and no container of it. Runtimes that label one call it `POD`.
+pub(in crate::containers) fn is_sandbox(labels: &Labels) -> bool {
+    labels.contains_key(NAMESPACE) && labels.get(CONTAINER).is_none_or(|name| name == "POD")
+}
+
 pub(super) fn ask(files: &mut Files, roots: &Roots, id: &str, path: &CgroupPath) -> Identity {
     let parts: Vec<&str> = path.as_str().split('/').collect();
     let pod = Pod::of(&parts[..parts.len().saturating_sub(1)]);
     let mut labels = labels(files, roots, id);
     let container = named(files, &roots.kubernetes, "containers", of_log, id);
-    let whole = container.or_else(|| {
-        let pod = named(files, &roots.kubernetes, "pods", of_pod, &pod?.uid)?;
-        Some(format!("{pod}_{}", short(id)))
-    });
-    let Some(name) = whole else {
+    let whole = container.or_else(|| named(files, &roots.kubernetes, "pods", of_pod, &pod?.uid));
+    let Some(mut name) = whole else {
         let trouble =
             format!("no log below {:?} names it; discovery.roots.kubernetes should have the kubelet's", roots.kubernetes);
         return Identity { labels, trouble: Some(trouble), ..Identity::default() };
     };
     for (key, part) in [NAMESPACE, POD, CONTAINER].into_iter().zip(name.split('_')) {
         labels.insert(key.to_owned(), part.to_owned());
+    }
+    if name.matches('_').count() == 1 {
+        name = format!("{name}_{}", short(id));
     }
     Identity { name: Some(name), labels, ..Identity::default() }
 }

@@ -216,6 +216,7 @@ fn the_kubelets_logs_name_a_pods_containers() {
     host.write(&format!("log/pods/shop_web-5d4f_{uid}/app/0.log"), "");
     let of_sandbox = host.ask(&path);
     assert_eq!(of_sandbox.name.as_deref(), Some("shop_web-5d4f_0123456789ab"));
+    assert!(kubernetes::is_sandbox(&of_sandbox.labels), "{:?}", of_sandbox.labels);
 
     host.write("log/containers/web-5d4f_shop_app-ID.log", "");
     host.write("log/containers/not-one-of-them.log", "");
@@ -227,6 +228,7 @@ fn the_kubelets_logs_name_a_pods_containers() {
         ("io.kubernetes.container.name", "app"),
     ];
     assert_eq!(of_app.labels, labels(&own));
+    assert!(!kubernetes::is_sandbox(&of_app.labels));
     assert_eq!(host.ask(&format!("kubepods/burstable/pod{uid}/ID")).name, of_app.name);
 
     let bundle = "containerd/io.containerd.runtime.v2.task/k8s.io/ID/config.json";
