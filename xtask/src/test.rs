@@ -5,6 +5,7 @@ mod compatibility;
 mod dist;
 mod engines;
 mod guests;
+mod show;
 mod systemd;
 mod tally;
 
@@ -20,6 +21,7 @@ use crate::vm::{Hierarchy, Kernel};
 use crate::{couchdb, process, repo, setup, tidy};
 use binaries::Binary;
 use compatibility::Ground;
+use show::Show;
 use tally::{Program, summary};
 
 /// Builds everything and runs all tests: on this machine, and those that meet the kernel in VMs too.
@@ -68,20 +70,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     setup::fetch(&kernels)?;
 
     let built = binaries::build()?;
-    let (here, elsewhere): (Vec<_>, Vec<_>) = grounds.into_iter().partition(|ground| *ground == Ground::Machine);
     let mut steps = Vec::new();
-    for ground in &here {
-        steps.extend(on(*ground, &built, Show::AsItComes)?);
+    let with_machine = grounds.contains(&Ground::Machine);
+    if with_machine {
+        let here = || binaries::run_here(&built, couchdb::missing().is_empty());
+        steps.push(timed("this machine", Some(Ground::Machine), here)?);
     }
-    // What mostly compiles has the time that the tests in guests spend waiting.
-    let (guests, checks) = thread::scope(|scope| {
+    // What mostly compiles has the time that the other tests spend waiting.
+    let (waiting, checks) = thread::scope(|scope| {
         let checks = scope.spawn(|| {
             give_way()?;
-            checks(!here.is_empty())
+            checks(with_machine)
         });
-        (in_guests(&elsewhere, &built), checks.join())
+        (side_by_side(&grounds, &built), checks.join())
     });
-    steps.extend(guests?);
+    steps.extend(waiting?);
     steps.extend(checks.map_err(|_panic| anyhow!("a check panicked"))??);
     let missing = couchdb::missing();
     if !missing.is_empty() {
@@ -112,11 +115,12 @@ fn grounds_of(args: &Args) -> Vec<Ground> {
     }
 }
 
-/// So many guests run at once. Their tests mostly wait; on two CPUs, of three some tests' programs came too late.
+/// So much runs at once of what mostly waits; on two CPUs, of three guests some tests' programs came too late.
 const BESIDE: usize = 2;
 
-/// Everything that is tested in guests, the last of them first, which takes longest; told in the order of the grounds.
-fn in_guests(grounds: &[Ground], built: &[Binary]) -> Result<Vec<Step>> {
+/// What is tried on each ground beside another: the engines on this machine, and all that there is in guests. The last comes first, which
+/// takes longest; told in the order of the grounds.
+fn side_by_side(grounds: &[Ground], built: &[Binary]) -> Result<Vec<Step>> {
     let show = if grounds.len() > 1 { Show::LinesOf } else { |_| Show::AsItComes };
     let waiting: Mutex<Vec<_>> = Mutex::new(grounds.iter().copied().enumerate().collect());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -125,39 +129,28 @@ fn in_guests(grounds: &[Ground], built: &[Binary]) -> Result<Vec<Step>> {
     };
     let done: Vec<_> = thread::scope(|scope| {
         let lanes: Vec<_> = (0..BESIDE).map(|_| scope.spawn(one_after_the_other)).collect();
-        lanes.into_iter().map(|lane| lane.join().map_err(|_panic| anyhow!("a guest's thread panicked"))).collect()
+        lanes.into_iter().map(|lane| lane.join().map_err(|_panic| anyhow!("a lane of tests panicked"))).collect()
     });
     let mut steps = Vec::new();
     for lane in done {
         steps.extend(lane??);
     }
     steps.sort_by_key(|(place, _)| *place);
-    Ok(steps.into_iter().flat_map(|(_, steps)| steps).collect())
+    Ok(steps.into_iter().map(|(_, step)| step).collect())
 }
 
-/// How a guest's output is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Show {
-    AsItComes,
-    /// Beside that of another: whole lines, the ground's name before each.
-    LinesOf(Ground),
-}
-
-/// Everything that is tested on one ground.
-fn on(ground: Ground, built: &[Binary], show: Show) -> Result<Vec<Step>> {
-    let step = |name: &str, step: &dyn Fn() -> Result<Outcome>| timed(name, Some(ground), step);
-    Ok(match ground {
-        Ground::Machine => vec![
-            step("this machine", &|| binaries::run_here(built, couchdb::missing().is_empty()))?,
-            step("engines, with the agent beside them", &|| engines::run(built))?,
-        ],
+/// What is tried on one ground beside another.
+fn on(ground: Ground, built: &[Binary], show: Show) -> Result<Step> {
+    let (name, step): (_, &dyn Fn() -> Result<Outcome>) = match ground {
+        Ground::Machine => ("engines, with the agent beside them".to_owned(), &|| engines::run(built, show)),
         Ground::Guest(kernel, cgroup) => {
             let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
-            vec![step(&name, &|| guests::run(kernel, cgroup, built, show))?]
+            (name, &move || guests::run(kernel, cgroup, built, show))
         }
-        Ground::Systemd => vec![step("VM, systemd and the unit", &|| systemd::run(show))?],
-        Ground::Engines => vec![step("VM, engines, with the agent beside them", &|| engines::run_in_guest(built, show))?],
-    })
+        Ground::Systemd => ("VM, systemd and the unit".to_owned(), &|| systemd::run(show)),
+        Ground::Engines => ("VM, engines, with the agent beside them".to_owned(), &|| engines::run_in_guest(built, show)),
+    };
+    timed(&name, Some(ground), step)
 }
 
 /// What does not hang on the ground; with the machine's own tests, also what is tried of the programs beside them.

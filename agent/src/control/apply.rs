@@ -268,6 +268,7 @@ impl State {
                             memory.high = limit;
                             if limit.min(memory.max) != limit {
                                 memory.max = max.map_or(memory.max, Limit::At);
+                                entry.hard = Some(memory.max);
                             }
                         }
                         _ => memory.max = limit,

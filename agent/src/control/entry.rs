@@ -51,6 +51,8 @@ pub(super) struct Entry {
     pub(super) burst_is_behind: bool,
     /// How often something else had changed a limit of it.
     pub(super) foreign_changes: u64,
+    /// `memory.max` as it was last seen, or set by a raise; while memory is guarded, on cgroup v2.
+    pub(super) hard: Option<Limit>,
     /// What is on disk of it.
     pub(super) record: Option<Record>,
     /// The guarded resources, for the policy.
@@ -138,6 +140,7 @@ impl Entry {
             cpu: first.cpu_limit,
             burst_is_behind: false,
             foreign_changes: 0,
+            hard: None,
             record: None,
             in_flight: ResourceSet::NONE,
             retry: PerResource::default(),
@@ -261,6 +264,13 @@ impl Entry {
             Resource::Net => self.uplink.as_ref().map_or(Limit::Unlimited, Uplink::limit),
             Resource::Energy => Limit::Unlimited,
         }
+    }
+
+    /// What `memory.max` was and is where something else has moved it since it was last asked.
+    pub(super) fn hard_moved(&mut self) -> Option<(Limit, Limit)> {
+        let now = self.hard_memory();
+        let before = self.hard.replace(now)?;
+        (!reads_as(Resource::Mem, before, now)).then_some((before, now))
     }
 
     /// `memory.max`, or v1's only limit.

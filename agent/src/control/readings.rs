@@ -7,7 +7,7 @@ use super::claim::found;
 use super::entry::{Entry, Phase};
 use super::pace::Pace;
 use super::state::State;
-use crate::cgroup::{CpuLimit, MIB};
+use crate::cgroup::{CpuLimit, MIB, Version};
 use crate::clock;
 use crate::config::OnForeignChange;
 use crate::containers::Engine;
@@ -188,14 +188,18 @@ impl State {
 
     /// Holds the limit that was read against the one that should stand.
     fn check_limit(&mut self, id: u64, resource: Resource) {
-        let Some(entry) = self.entries.get(&id) else { return };
+        let is_softer = resource == Resource::Mem && self.host.memory_version == Some(Version::V2);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
         if !entry.is_written() || entry.in_flight.contains(resource) {
             return;
         }
+        let hard_moved = if is_softer { entry.hard_moved() } else { None };
         let Some(ours) = entry.subject.resources[resource].as_ref().and_then(|g| g.current).map(Limit::At) else { return };
         let theirs = entry.applied(resource);
         if !reads_as(resource, ours, theirs) {
             self.foreign_change(id, resource, ours, theirs);
+        } else if let Some((before, now)) = hard_moved {
+            self.foreign_hard_limit(id, ours, before, now);
         }
     }
 
@@ -233,17 +237,40 @@ impl State {
         }
     }
 
+    /// Something else moved v2's hard limit of memory, which is above ours: both stand.
+    fn foreign_hard_limit(&mut self, id: u64, ours: Limit, before: Limit, now: Limit) {
+        if !self.config.scaler.active || !self.config.scaler.check_core_map {
+            return;
+        }
+        self.count_foreign_change(id);
+        let action = match self.config.scaler.on_foreign_change {
+            OnForeignChange::Reassert => "Reassert",
+            OnForeignChange::Adopt => {
+                self.keep(id, Resource::Mem, |original| original.hard = Some(now));
+                "Adopt"
+            }
+        };
+        let why = format!("something else changed memory.max from {before} to {now}");
+        let detail = "the agent's limit is memory.high, which stands".to_owned();
+        self.tell_set(id, Resource::Mem, action, why, (ours, ours), "unchanged", Some(detail));
+    }
+
     /// What is put back in the end is what was adopted last.
     fn keep_adopted(&mut self, id: u64, resource: Resource) {
-        let memory_version = self.host.memory_version;
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        let adopted = found(entry, resource, memory_version);
-        let Some(mut record) = entry.record.clone() else { return };
-        let Some(original) = record.resources.get_mut(&resource) else { return };
+        let Some(entry) = self.entries.get(&id) else { return };
+        let adopted = found(entry, resource, self.host.memory_version);
+        let Some(original) = entry.record.as_ref().and_then(|record| record.resources.get(&resource)) else { return };
         let hard = if entry.has_raised_hard(original) { original.hard } else { adopted.hard };
-        *original = Original { hard, max: original.max, ..adopted };
-        entry.record = Some(record.clone());
-        self.writer.submit(Job::Save(record));
+        self.keep(id, resource, |original| *original = Original { hard, max: original.max, ..adopted });
+    }
+
+    /// Changes what is known to have been found, in memory and on disk.
+    fn keep(&mut self, id: u64, resource: Resource, change: impl FnOnce(&mut Original)) {
+        let record = self.entries.get_mut(&id).and_then(|entry| entry.record.as_mut());
+        let Some(record) = record else { return };
+        let Some(original) = record.resources.get_mut(&resource) else { return };
+        change(original);
+        self.writer.submit(Job::Save(record.clone()));
     }
 
     fn count_foreign_change(&mut self, id: u64) {
@@ -280,6 +307,8 @@ impl Entry {
                     self.memory_opened_ns = reading.at_ns;
                     ended.insert(Resource::Mem);
                 }
+            } else {
+                self.hard = None;
             }
             self.last.memory = Some(memory);
         }

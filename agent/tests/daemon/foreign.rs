@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use headroom_agent::cgroup::{Controller, Version};
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use crate::agent::{Agent, Decided};
 use crate::bed::Bed;
-use crate::files::{limits, prefer, set_burst, set_quota, set_shares, shares, version, write};
+use crate::files::{limits, prefer, read, set_burst, set_quota, set_shares, shares, version, write};
 use crate::support::TestCgroup;
+
+const MIB: u64 = 1024 * 1024;
 
 fn drift(agent: &Agent) -> u64 {
     agent.status()["counters"]["drift_corrected"].as_u64().unwrap()
@@ -94,6 +97,47 @@ fn what_was_adopted_last_is_what_is_put_back() {
     agent.until("it is on disk", |_| bed.records()["cont0"]["resources"]["cpu"]["limit"]["at"] == 70.0);
     agent.end();
     assert_eq!(shares(&cont0), Some(70.0));
+}
+
+/// As engines do. It is the only limit that v1 has; on v2 the agent's lies below it, and both stand.
+#[test]
+fn a_hard_memory_limit_that_something_else_moved_is_noticed() {
+    for (handling, action) in [("reassert", "Reassert"), ("adopt", "Adopt")] {
+        let bed = Bed::new("hard");
+        let cont0 = bed.container("cont0");
+        let mut config = bed.config();
+        config.set("scaler", "on_foreign_change", &format!("'{handling}'")).set("guardian", "guardable", "['mem']");
+        config.container("name = 'cont0'\nguard = true").resource("[container.mem]\nmin = 32\nmax = 320\nboundary = 24");
+        let (file, rests) = match version(&cont0, Controller::Memory) {
+            Version::V1 => ("memory.limit_in_bytes", 320.0),
+            Version::V2 => ("memory.max", 80.0),
+        };
+        let agent = bed.run(&config);
+        agent.until("it is at rest", |agent| agent.container("cont0")["resources"]["mem"]["limit"]["at"] == rests);
+        for (times, mib) in [(1, 300), (2, 310)] {
+            write(&cont0, Controller::Memory, file, &(mib * MIB).to_string());
+            agent.until("it is counted", |agent| drift(agent) == times);
+            agent.until("it is told", |agent| of(agent, action).len() as u64 == times);
+        }
+        let told: Vec<_> = of(&agent, action).iter().map(|d| (d.from, d.to)).collect();
+        if file == "memory.max" {
+            assert_eq!(told, [(Some(80.0), Some(80.0)); 2]);
+            let last = &of(&agent, action)[1];
+            assert_eq!(
+                (last.outcome.as_str(), last.why.as_str()),
+                ("unchanged", "something else changed memory.max from 300 to 310")
+            );
+            assert_eq!(read(&cont0, Controller::Memory, file), (310 * MIB).to_string());
+            assert_eq!(read(&cont0, Controller::Memory, "memory.high"), (80 * MIB).to_string());
+            let found = if handling == "adopt" { json!({"at": 310.0}) } else { json!("unlimited") };
+            agent.until("it is on disk", |_| bed.records()["cont0"]["resources"]["mem"]["hard"] == found);
+        } else if handling == "adopt" {
+            assert_eq!(told, [(Some(320.0), Some(300.0)), (Some(300.0), Some(310.0))]);
+        } else {
+            assert_eq!(told, [(Some(300.0), Some(320.0)), (Some(310.0), Some(320.0))]);
+            agent.until("it is put right", |_| read(&cont0, Controller::Memory, file) == (320 * MIB).to_string());
+        }
+    }
 }
 
 /// As systemd does with a slice in which no unit asks for the controller any more; and then one does again.

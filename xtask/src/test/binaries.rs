@@ -1,12 +1,13 @@
 //! The test programs of the workspace: built once by cargo, run here and, as they are, in VMs.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::show::{Show, Tee};
 use super::tally::Program;
 use super::{Outcome, within};
 use crate::repo;
@@ -139,7 +140,7 @@ pub(super) fn run_here(binaries: &[Binary], with_couchdb: bool) -> Result<Outcom
     let run = |binary: &Binary| {
         eprintln!("test: {}", binary.name());
         let mut command = if with_couchdb { binary.command() } else { binary.command_without_couchdb() };
-        tee(binary.name(), &mut command).with_context(|| binary.executable.display().to_string())
+        tee(binary.name(), Show::AsItComes, &mut command).with_context(|| binary.executable.display().to_string())
     };
     binaries.iter().map(run).collect::<Result<_>>().map(Outcome::Tests)
 }
@@ -148,24 +149,19 @@ pub(super) fn run_here(binaries: &[Binary], with_couchdb: bool) -> Result<Outcom
 pub(super) fn run_doc_tests() -> Result<Outcome> {
     let mut cargo = repo::cargo();
     cargo.args(["test", "--workspace", "--doc"]);
-    Ok(Outcome::Tests(vec![tee("cargo test --doc".to_owned(), &mut cargo)?]))
+    Ok(Outcome::Tests(vec![tee("cargo test --doc".to_owned(), Show::AsItComes, &mut cargo)?]))
 }
 
-/// Runs a test program, its output shown as it comes.
-pub(super) fn tee(name: String, command: &mut Command) -> Result<Program> {
+/// Runs a test program.
+pub(super) fn tee(name: String, show: Show, command: &mut Command) -> Result<Program> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let mut text = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        let mut reader = BufReader::new(stdout);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line)? > 0 {
-            std::io::stdout().write_all(&line)?;
-            text.push_str(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
+    let mut output = Tee::new(show, io::stdout());
+    if let Some(mut stdout) = child.stdout.take() {
+        io::copy(&mut stdout, &mut output)?;
     }
+    output.end()?;
     let status = child.wait()?;
-    Ok(Program::of_run(name, &text, status.success()))
+    Ok(Program::of_run(name, &String::from_utf8_lossy(&output.kept), status.success()))
 }
 
 #[cfg(test)]

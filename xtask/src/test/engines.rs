@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::binaries::{self, Binary, LONGEST};
+use super::show::Show;
 use super::tally::Program;
-use super::{Outcome, Show, guests};
+use super::{Outcome, guests};
 use crate::repo;
 use crate::vm::{self, Guest, Hierarchy, Kernel};
 
@@ -19,8 +20,8 @@ const SCRIPT: &str = "xtask/src/test/engines.sh";
 const GUEST_ONLY: [&str; 1] = ["uplinks::lxd_sent"];
 
 /// Fetches the engines where they are not there yet, and runs the tests that need them.
-pub(super) fn run(binaries: &[Binary]) -> Result<Outcome> {
-    among(binaries, &GUEST_ONLY, |name, mut command| binaries::tee(name, &mut command))
+pub(super) fn run(binaries: &[Binary], show: Show) -> Result<Outcome> {
+    among(binaries, &GUEST_ONLY, |name, mut command| binaries::tee(name, show, &mut command))
 }
 
 /// The same in a guest with cgroup v2.

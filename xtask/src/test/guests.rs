@@ -1,16 +1,17 @@
 //! The tests that meet the kernel, in a VM: the programs that cargo built here, run there as they are.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::Outcome;
 use super::binaries::{Binary, LONGEST};
+use super::show::{Show, Tee};
 use super::tally::Program;
-use super::{Outcome, Show};
 use crate::process::shell_word;
 use crate::vm::{Ending, Guest, Hierarchy, Kernel};
 
@@ -121,69 +122,9 @@ fn runs(text: &str, count: usize) -> Vec<Option<(&str, bool)>> {
     (0..count).map(run).collect()
 }
 
-/// Shows and keeps what is written.
-struct Tee<W> {
-    show: Show,
-    to: W,
-    kept: Vec<u8>,
-    /// How much of it has been shown.
-    shown: usize,
-}
-
-impl<W: Write> Tee<W> {
-    fn new(show: Show, to: W) -> Self {
-        Self { show, to, kept: Vec::new(), shown: 0 }
-    }
-
-    /// Shows what is left, be it half a line.
-    fn end(&mut self) -> io::Result<()> {
-        if self.shown < self.kept.len() {
-            self.write_all(b"\n")?;
-        }
-        self.flush()
-    }
-}
-
-impl<W: Write> Write for Tee<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.kept.extend_from_slice(bytes);
-        let Show::LinesOf(ground) = self.show else {
-            self.shown = self.kept.len();
-            return self.to.write_all(bytes).map(|()| bytes.len());
-        };
-        while let Some(length) = self.kept[self.shown..].iter().position(|byte| *byte == b'\n') {
-            let line = self.shown..=self.shown + length;
-            self.to.write_all(&[format!("{ground}: ").as_bytes(), &self.kept[line.clone()]].concat())?;
-            self.shown = line.end() + 1;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test::compatibility::Ground;
-
-    #[test]
-    fn beside_another_guest_each_line_says_whose_it_is() {
-        let (mut plain, mut named) = (Vec::new(), Vec::new());
-        for (show, to) in [(Show::AsItComes, &mut plain), (Show::LinesOf(Ground::Systemd), &mut named)] {
-            let mut tee = Tee::new(show, to);
-            for part in ["a te", "st\nanother", "\n\nhalf"] {
-                tee.write_all(part.as_bytes()).unwrap();
-            }
-            tee.end().unwrap();
-            assert!(tee.kept.starts_with(b"a test\nanother\n\nhalf"));
-        }
-        assert_eq!(String::from_utf8(plain).unwrap(), "a test\nanother\n\nhalf");
-        assert_eq!(String::from_utf8(named).unwrap(), "systemd: a test\nsystemd: another\nsystemd: \nsystemd: half\n");
-    }
-
     #[test]
     fn a_command_as_a_line_of_shell_does_the_same() {
         let dir = tempfile::Builder::new().prefix("it's ").tempdir().unwrap();

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::show::Show;
 use super::tally::Program;
-use super::{Outcome, Show, guests};
+use super::{Outcome, guests};
 use crate::repo;
 use crate::vm::{self, Guest, Hierarchy, Kernel, SYSTEMD};
 
