@@ -30,8 +30,8 @@ pub(crate) struct Args {
     /// No VM: what meets the kernel runs on this machine's only
     #[arg(long, conflicts_with_all = ["all", "on"])]
     quick: bool,
-    /// Every kernel and cgroup layout that VMs can have (the default is kernel 6.12 with v2), the unit under systemd, and the engines in
-    /// a VM; writes docs/compatibility.md
+    /// Every kernel and cgroup layout that VMs can have (the default is kernel 6.12 with v2), the unit and engines under systemd, and the
+    /// engines in a VM; writes docs/compatibility.md
     #[arg(long, conflicts_with = "on")]
     all: bool,
     /// Only there: `machine`, `systemd`, `engines`, or a kernel and a cgroup layout such as `6.1/hybrid`; writes its column of
@@ -136,21 +136,24 @@ fn side_by_side(grounds: &[Ground], built: &[Binary]) -> Result<Vec<Step>> {
         steps.extend(lane??);
     }
     steps.sort_by_key(|(place, _)| *place);
-    Ok(steps.into_iter().map(|(_, step)| step).collect())
+    Ok(steps.into_iter().flat_map(|(_, steps)| steps).collect())
 }
 
 /// What is tried on one ground beside another.
-fn on(ground: Ground, built: &[Binary], show: Show) -> Result<Step> {
-    let (name, step): (_, &dyn Fn() -> Result<Outcome>) = match ground {
-        Ground::Machine => ("engines, with the agent beside them".to_owned(), &|| engines::run(built, show)),
+fn on(ground: Ground, built: &[Binary], show: Show) -> Result<Vec<Step>> {
+    let step = |name: &str, step: &dyn Fn() -> Result<Outcome>| timed(name, Some(ground), step);
+    Ok(match ground {
+        Ground::Machine => vec![step("engines, with the agent beside them", &|| engines::run(built, show))?],
         Ground::Guest(kernel, cgroup) => {
             let name = format!("VM, kernel {}, cgroup {}", kernel.name(), cgroup.name());
-            (name, &move || guests::run(kernel, cgroup, built, show))
+            vec![step(&name, &|| guests::run(kernel, cgroup, built, show))?]
         }
-        Ground::Systemd => ("VM, systemd and the unit".to_owned(), &|| systemd::run(show)),
-        Ground::Engines => ("VM, engines, with the agent beside them".to_owned(), &|| engines::run_in_guest(built, show)),
-    };
-    timed(&name, Some(ground), step)
+        Ground::Systemd => vec![
+            step("VM, systemd and the unit", &|| systemd::run(show))?,
+            step("VM, systemd, engines that ask it", &|| engines::run_under_systemd(built, show))?,
+        ],
+        Ground::Engines => vec![step("VM, engines, with the agent beside them", &|| engines::run_in_guest(built, show))?],
+    })
 }
 
 /// What does not hang on the ground; with the machine's own tests, also what is tried of the programs beside them.

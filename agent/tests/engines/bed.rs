@@ -25,8 +25,10 @@ pub(crate) struct Bed {
 impl Bed {
     /// Only where nothing of the machine's own can be met.
     pub(crate) fn new() -> Self {
-        let of_init = fs::read_to_string("/proc/1/cmdline").unwrap();
-        assert!(of_init.contains("engines"), "only inside xtask/src/test/engines.sh: it hides this machine's own engines");
+        let is_apart = fs::read_to_string("/proc/1/cmdline").unwrap().contains("engines");
+        // A guest has no engines of its own.
+        let is_guest = Path::new("/run/headroom-vm").exists();
+        assert!(is_apart || is_guest, "only inside xtask/src/test/engines.sh: it hides this machine's own engines");
         Self { dir: TempDir::new().unwrap(), daemons: Vec::new() }
     }
 

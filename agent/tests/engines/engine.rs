@@ -1,7 +1,10 @@
 //! The engines: how each is set up here, and what it is told.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+use serde_json::json;
 
 use crate::bed::{Bed, quietly, sh};
 
@@ -186,10 +189,25 @@ impl Drop for Container {
     }
 }
 
+/// Who makes the cgroups of Docker's and Podman's containers; as a rule systemd, where it runs.
+fn cgroup_manager() -> &'static str {
+    if systemd_runs() { "systemd" } else { "cgroupfs" }
+}
+
+pub(crate) fn systemd_runs() -> bool {
+    Path::new("/run/systemd/system").exists()
+}
+
 fn docker(bed: &mut Bed) {
-    let alone = r#"{"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false, "exec-opts": ["native.cgroupdriver=cgroupfs"]}"#;
+    let alone = json!({
+        "bridge": "none",
+        "iptables": false,
+        "ip6tables": false,
+        "ip-forward": false,
+        "exec-opts": [format!("native.cgroupdriver={}", cgroup_manager())],
+    });
     fs::create_dir_all("/etc/docker").unwrap();
-    fs::write("/etc/docker/daemon.json", alone).unwrap();
+    fs::write("/etc/docker/daemon.json", alone.to_string()).unwrap();
     bed.daemon("dockerd", &[], "docker version");
     let image = bed.image("", &[]);
     sh(&format!("docker import {} busybox", image.display()));
@@ -199,8 +217,11 @@ fn podman(bed: &mut Bed) {
     fs::create_dir_all("/etc/containers").unwrap();
     fs::write(
         "/etc/containers/containers.conf",
-        "[containers]\ndefault_ulimits = ['nofile=20000:20000', 'nproc=1000:1000']\nnetns = 'none'\n\
-         [engine]\ncgroup_manager = 'cgroupfs'\nevents_logger = 'file'\nruntime = 'runc'\n",
+        format!(
+            "[containers]\ndefault_ulimits = ['nofile=20000:20000', 'nproc=1000:1000']\nnetns = 'none'\n\
+             [engine]\ncgroup_manager = '{}'\nevents_logger = 'file'\nruntime = 'runc'\n",
+            cgroup_manager()
+        ),
     )
     .unwrap();
     fs::write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#).unwrap();

@@ -128,7 +128,7 @@ fn by_hand() {
 
 #[test]
 #[ignore = "cargo xtask test runs it where the engines are"]
-fn docker_elsewhere() {
+fn a_data_root_elsewhere() {
     let mut bed = Bed::new();
     let root = bed.dir.path().join("docker");
     let state = bed.dir.path().join("docker-state");

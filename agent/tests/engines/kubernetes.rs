@@ -147,36 +147,85 @@ fn a_pod_that_the_static_cpu_policy_comes_to_gets_its_limit_back() {
     forget_logs();
 }
 
+/// A real containerd, and what it runs.
+struct Containerd(Bed);
+
+impl Containerd {
+    fn new() -> Self {
+        let mut bed = Bed::new();
+        bed.image("", &[]);
+        bed.daemon("containerd", &[], "ctr version");
+        Self(bed)
+    }
+
+    /// Runs a container.
+    fn begin(&self, namespace: &str, options: &str, id: &str) {
+        let root = self.0.dir.path().join("image");
+        sh(&format!("ctr -n {namespace} run -d --rootfs {options} {} {id} /bin/sleep 3600", root.display()));
+    }
+}
+
+/// Ends one that containerd runs.
+fn end(namespace: &str, id: &str) {
+    sh(&format!("ctr -n {namespace} tasks kill --signal SIGKILL {id}"));
+    sh(&format!("until ctr -n {namespace} tasks delete {id}; do sleep 0.1; done; ctr -n {namespace} containers delete {id}"));
+}
+
 #[test]
 #[ignore = "cargo xtask test runs it where the engines are"]
 fn containerd_tells_a_pods_annotations() {
-    let mut bed = Bed::new();
-    bed.image("", &[]);
-    let root = bed.dir.path().join("image");
-    bed.daemon("containerd", &[], "ctr version");
+    let containerd = Containerd::new();
     let id = "00112233445566778899aabbccddeeff".repeat(2);
     let path = format!("kubepods/besteffort/pod{UID}/{id}");
-    let begin = |namespace: &str, options: &str, id: &str| {
-        sh(&format!("ctr -n {namespace} run -d --rootfs {options} {} {id} /bin/sleep 3600", root.display()));
-    };
-    begin("k8s.io", &format!("--cgroup /{path} --annotation headroom.application=shop"), &id);
-    begin("default", "", "nightly-1");
+    containerd.begin("k8s.io", &format!("--cgroup /{path} --annotation headroom.application=shop"), &id);
+    containerd.begin("default", "", "nightly-1");
     logs(&id);
 
     let settings = section("Kubernetes").settings + "[[discovery.pattern]]\npath = '^default/(?<name>[^/]+)$'\n";
-    let agent = bed.agent(&settings);
+    let agent = containerd.0.agent(&settings);
     let name = "shop_web-5d4f_app";
     agent.until_guarded(name);
     assert_eq!(agent.container(name)["container"]["application"], "shop");
     assert_eq!(quota(&path), Some(200.0));
     assert_eq!(agent.container("nightly-1")["container"]["engine"], "custom");
 
-    for (namespace, id) in [("k8s.io", id.as_str()), ("default", "nightly-1")] {
-        sh(&format!("ctr -n {namespace} tasks kill --signal SIGKILL {id}"));
-        sh(&format!("until ctr -n {namespace} tasks delete {id}; do sleep 0.1; done; ctr -n {namespace} containers delete {id}"));
-    }
+    end("k8s.io", &id);
+    end("default", "nightly-1");
     agent.until("both are gone", |agent| agent.status()["containers"] == json!([]));
     forget_logs();
     // The kubelet removes the pod's own group.
     drop(Pod::new("besteffort/", &id));
+}
+
+/// As a kubelet and a containerd with systemd's driver leave it, where systemd runs.
+#[test]
+#[ignore = "cargo xtask test --on systemd runs it where systemd is"]
+fn a_pod_in_systemds_slices() {
+    let containerd = Containerd::new();
+    let id = "ffeeddccbbaa99887766554433221100".repeat(2);
+    let slice = format!("kubepods-burstable-pod{}.slice", UID.replace('-', "_"));
+    containerd.begin("k8s.io", &format!("--runc-systemd-cgroup --cgroup {slice}:cri-containerd:{id}"), &id);
+    sh(&format!("systemctl set-property --runtime {slice} CPUQuota=150%"));
+    logs(&id);
+
+    let agent = containerd.0.agent(&section("Kubernetes").settings);
+    let name = "shop_web-5d4f_app";
+    agent.until_guarded(name);
+    let found = agent.container(name);
+    let path = format!("kubepods.slice/kubepods-burstable.slice/{slice}/cri-containerd-{id}.scope");
+    assert_eq!((&found["container"]["engine"], &found["container"]["path"]), (&json!("kubernetes"), &json!(path)));
+    assert!(found["notes"].to_string().contains("the pod's own limit is 150"), "{found}");
+    assert_eq!(quota(&path), Some(150.0));
+
+    sh("systemctl daemon-reload");
+    agent.until("it is counted", |agent| agent.container(name)["foreign_changes"] == 1);
+    agent.until("it is put right", |_| quota(&path) == Some(150.0));
+
+    sh(&format!("systemctl set-property --runtime {slice} CPUQuota=120%"));
+    agent.until("the pod's new limit counts", |agent| agent.container(name)["resources"]["cpu"]["max"] == 120.0);
+
+    end("k8s.io", &id);
+    agent.until("it is gone", |agent| agent.status()["containers"] == json!([]));
+    forget_logs();
+    sh("systemctl stop kubepods.slice");
 }

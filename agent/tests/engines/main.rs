@@ -1,6 +1,7 @@
 //! Real engines, and the real agent beside them: what `docs/engines.md` tells people to do is done as it stands there.
 //!
-//! Run by `cargo xtask test` where the engines are and everything is in namespaces of its own (`xtask/src/test/engines.sh`).
+//! Run by `cargo xtask test` where the engines are and everything is in namespaces of its own (`xtask/src/test/engines.sh`), or in a guest with
+//! systemd, where Docker and Podman have their containers' cgroups from that (`xtask/src/test/engines_under_systemd.sh`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test is what is wanted")]
 
 mod accuracy;
@@ -18,6 +19,7 @@ mod nested;
 mod phases;
 #[path = "../daemon/policy.rs"]
 mod policy;
+mod reloads;
 mod starts;
 mod updates;
 mod uplinks;

@@ -80,13 +80,10 @@ impl Binary {
         command
     }
 
-    /// How its ignored tests, but those of which `left_out` tells, are run by a script that has the engines in `packages`.
-    pub(super) fn command_among(&self, script: &Path, packages: &Path, left_out: &[&str]) -> Command {
+    /// How those of its ignored tests that libtest chooses are run by a script that has the engines in `packages`.
+    pub(super) fn command_among(&self, script: &Path, packages: &Path, chosen: &[String]) -> Command {
         let mut plain = Command::new(script);
-        plain.arg(packages).arg(&self.executable).args(["--ignored", "--test-threads=1"]);
-        for test in left_out {
-            plain.args(["--skip", test]);
-        }
+        plain.arg(packages).arg(&self.executable).args(["--ignored", "--test-threads=1"]).args(chosen);
         self.held(&plain)
     }
 

@@ -18,10 +18,15 @@ const AGENT: &str = "target/release/headroom-agent";
 const UNIT: &str = "configs/systemd/headroom-agent.service";
 const PAGE: &str = "docs/engines.md";
 
+/// Why it cannot be booted here, if it cannot.
+pub(super) fn missing() -> Option<String> {
+    (!Path::new(SYSTEMD).exists()).then(|| format!("{SYSTEMD} is not on this machine: apt install systemd dbus"))
+}
+
 /// Builds the agent as it is shipped, boots systemd and runs the script.
 pub(super) fn run(show: Show) -> Result<Outcome> {
-    if !Path::new(SYSTEMD).exists() {
-        return Ok(Outcome::LeftOut(format!("{SYSTEMD} is not on this machine: apt install systemd dbus")));
+    if let Some(why) = missing() {
+        return Ok(Outcome::LeftOut(why));
     }
     let built = repo::cargo().args(["build", "--quiet", "--release", "--package", "headroom-agent"]).status()?;
     ensure!(built.success(), "the agent did not build (see above)");
