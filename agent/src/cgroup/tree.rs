@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 
 use super::{CgroupError, CgroupPath};
@@ -80,6 +80,35 @@ impl Tree {
         }
     }
 
+    /// Whether a process is in the cgroup at `path` or below; not so when there is no such cgroup.
+    ///
+    /// Read from `cgroup.procs`, which both versions have: `cgroup.events` is v2's alone.
+    pub fn is_populated(&self, path: &CgroupPath) -> Result<bool, CgroupError> {
+        if self.has_processes(path)? {
+            return Ok(true);
+        }
+        for child in self.children(path)?.unwrap_or_default() {
+            if let Some(below) = path.child(&child.name)
+                && self.is_populated(&below)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_processes(&self, path: &CgroupPath) -> Result<bool, CgroupError> {
+        let file = format!("{}/cgroup.procs", relative(path));
+        let read = openat(&self.fd, file.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())
+            .and_then(|file| nix::unistd::read(file, &mut [0]));
+        match read {
+            Ok(bytes) => Ok(bytes > 0),
+            // A threaded cgroup: the processes are listed in the one that it belongs to, above.
+            Err(Errno::EOPNOTSUPP) => Ok(false),
+            Err(errno) => self.absent(path, errno).map(|_: Option<()>| false),
+        }
+    }
+
     /// A cgroup that goes while it is looked at is no error.
     fn absent<T>(&self, path: &CgroupPath, errno: Errno) -> Result<Option<T>, CgroupError> {
         match errno {
@@ -121,6 +150,21 @@ mod tests {
             let none = CgroupPath::new(none).ok_or("path")?;
             assert_eq!(tree.id(&none)?, None, "{none}");
             assert_eq!(tree.children(&none)?, None, "{none}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn is_populated_where_a_process_is_in_it_or_below() -> Result<(), Box<dyn std::error::Error>> {
+        let root = tempfile::tempdir()?;
+        for (group, processes) in [("a/inner/init.scope", "12\n"), ("a/inner", ""), ("a", ""), ("b", ""), ("c", "1\n2\n")] {
+            std::fs::create_dir_all(root.path().join(group))?;
+            std::fs::write(root.path().join(group).join("cgroup.procs"), processes)?;
+        }
+        let tree = Tree::open(root.path())?;
+        for (group, expected) in [("a", true), ("a/inner", true), ("b", false), ("c", true), ("gone", false), ("", true)] {
+            let populated = tree.is_populated(&CgroupPath::new(group).ok_or("path")?)?;
+            assert_eq!(populated, expected, "{group:?}");
         }
         Ok(())
     }

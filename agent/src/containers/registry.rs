@@ -1,5 +1,7 @@
 //! The containers that are there now: gives each a name of its own on the host, and tells of comings and goings.
 
+mod leftovers;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use crossbeam_channel::Sender;
 
 use super::engines::Recognised;
 use super::identity::Identity;
-use super::{APPLICATION, Container, Discovered, naming};
+use super::{APPLICATION, Container, Discovered, Engine, naming};
 use crate::cgroup::CgroupPath;
 
 /// The containers that were told of and are not gone.
@@ -39,6 +41,8 @@ pub(super) struct Answer<'a> {
     found: &'a Recognised,
     identity: Identity,
     wanted: String,
+    /// Nothing runs in it, and another one that runs wants its name.
+    is_left_over: bool,
     /// Once names are given out.
     name: Option<String>,
 }
@@ -85,8 +89,9 @@ impl Registry {
     }
 
     /// The engines were asked about everyone: names are given out anew, all at once. So it does not matter in which order they were asked,
-    /// and two that changed names have them the other way round.
-    pub(super) fn refresh(&mut self, mut answers: Vec<Answer<'_>>) {
+    /// and two that changed names have them the other way round. Where LXC has left a cgroup over, it matters in which something `runs`.
+    pub(super) fn refresh(&mut self, mut answers: Vec<Answer<'_>>, runs: impl Fn(&CgroupPath) -> bool) {
+        leftovers::mark(&mut answers, runs);
         give_names(&mut answers);
         if self.introduced {
             return self.tell_changes(answers);
@@ -160,18 +165,24 @@ impl Known {
     pub(super) fn is_renamed(&self, found: &Recognised, identity: &Identity) -> bool {
         naming::name(found, identity) != self.wanted
     }
+
+    /// Whether it may have another name any moment: its engine has not named it, or the name that LXC gives it is that of one that may turn
+    /// out to be left over, which it does once something runs here.
+    pub(super) fn awaits_name(&self, found: &Recognised) -> bool {
+        self.container.trouble.is_some() || found.engine == Engine::Lxc && self.container.name != self.wanted
+    }
 }
 
 impl<'a> Answer<'a> {
     /// About one that is `known`.
     pub(super) fn new(known: &'a mut Known, found: &'a Recognised, identity: Identity) -> Self {
         let wanted = naming::name(found, &identity);
-        Self { known, found, identity, wanted, name: None }
+        Self { known, found, identity, wanted, is_left_over: false, name: None }
     }
 
     /// Who it is about, and as it is now.
     fn settle(self) -> (&'a mut Known, Container) {
-        let Self { known, found, identity, wanted, name } = self;
+        let Self { known, found, identity, wanted, name, .. } = self;
         let old = &known.container;
         let name = name.unwrap_or_else(|| old.name.clone());
         let now = described(found, identity, &wanted, name, &old.path, old.cgroup_id);
@@ -180,10 +191,13 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Gives each its name: first those who have the one that they want, then the older before the younger, as the ids of cgroups grow. Who gets
-/// another than it wants is called by its place too, and by the same as before where it wanted the same before.
+/// Gives each its name: first those who have the one that they want, then the older before the younger, as the ids of cgroups grow; what is
+/// left over comes last. Who gets another than it wants is called by its place too, and by the same as before where it wanted the same before.
 fn give_names(answers: &mut [Answer<'_>]) {
-    answers.sort_unstable_by_key(|one| (one.known.container.name != one.wanted, one.known.container.cgroup_id));
+    answers.sort_unstable_by_key(|one| {
+        let container = &one.known.container;
+        (one.is_left_over, container.name != one.wanted, container.cgroup_id)
+    });
     let mut taken = HashSet::new();
     for one in &mut *answers {
         one.name = taken.insert(one.wanted.clone()).then(|| one.wanted.clone());

@@ -1,12 +1,14 @@
 //! Containers that stop, start and are replaced by others of the same name: nothing of the old one is left, nothing of it reaches another.
 
+use std::fs;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
-use crate::bed::{Bed, limits, quota};
+use crate::bed::{Bed, directories, limits, quota};
 use crate::engine::{DOCKER, Engine, LXC, LXD, PODMAN};
 
 /// Idle, `other` has 50 and what has the label 70; two CPUs have room for both at their max.
@@ -87,6 +89,63 @@ fn leaves_nothing(engine: &'static Engine) {
     drop(other);
     is_gone(&agent, &bed, "other", 0);
     assert_eq!(agent.status()["containers"], json!([]));
+}
+
+/// A cgroup of LXC's in which nothing runs, in each hierarchy; gone when this is dropped.
+struct LeftOver(Vec<PathBuf>);
+
+impl LeftOver {
+    fn new(directories: Vec<PathBuf>) -> Self {
+        for dir in &directories {
+            fs::create_dir(dir).unwrap();
+        }
+        Self(directories)
+    }
+}
+
+impl Drop for LeftOver {
+    fn drop(&mut self) {
+        for dir in &self.0 {
+            drop(fs::remove_dir(dir));
+        }
+    }
+}
+
+#[test]
+#[ignore = "cargo xtask test runs it where the engines are"]
+fn lxc_beside_what_was_left_over() {
+    let bed = LXC.bed();
+    let guard = "[[container]]\nname = 'web'\nguard = true\ncpu = { min = 20, max = 120, boundary = 25 }\n";
+    let agent = bed.deciding_agent(guard);
+    let web = LXC.start("web", false);
+    let first = at_rest(&agent, "web", 70.0);
+    let made = directories(path(&first));
+    web.stop();
+    is_gone(&agent, &bed, "web", 0);
+
+    // While nothing else is called so it is `web`.
+    let left_over = LeftOver::new(made);
+    let empty = at_rest(&agent, "web", 70.0);
+    assert_eq!(empty["path"], first["path"]);
+
+    web.start();
+    agent.until("what runs is web", |agent| agent.container("web")["container"]["path"] != first["path"]);
+    let second = at_rest(&agent, "web", 70.0);
+    assert_eq!(path(&second), format!("{}-1", path(&first)), "as LXC calls the second");
+    web.spin(2);
+    agent.until("its limit is raised", |_| quota(path(&second)) > Some(70.0));
+    assert_eq!(quota(path(&empty)), Some(70.0), "it keeps its limit, as what lost its rule does");
+
+    // A new agent finds both, and has them the same.
+    drop(agent);
+    let agent = bed.deciding_agent(guard);
+    agent.until_guarded("web");
+    assert_eq!(agent.container("web")["container"]["cgroup_id"], second["cgroup_id"]);
+
+    drop(web);
+    agent.until("the name is free", |agent| agent.container("web")["container"]["cgroup_id"] == empty["cgroup_id"]);
+    drop(left_over);
+    is_gone(&agent, &bed, "web", 0);
 }
 
 /// Waits until an idle container has this limit; gives who it is.

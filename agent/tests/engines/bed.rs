@@ -119,7 +119,7 @@ pub(crate) fn quietly(command: &str) -> bool {
 }
 
 /// The directories of a cgroup, one in each hierarchy that is mounted.
-fn directories(path: &str) -> Vec<PathBuf> {
+pub(crate) fn directories(path: &str) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let cgroups = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|mount| mount[2].starts_with("cgroup"));
     cgroups.map(|mount| Path::new(mount[1]).join(path)).filter(|dir| dir.exists()).collect()

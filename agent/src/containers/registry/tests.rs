@@ -9,13 +9,15 @@ struct World {
     registry: Registry,
     told: Receiver<Discovered>,
     there: Vec<(Recognised, Known)>,
+    /// Where nothing runs.
+    empty: Vec<&'static str>,
 }
 
 impl World {
     /// `(id, path, name)` of those that are there at the start, in the order in which they are found. The older a cgroup, the lower its id.
     fn new(there: &[(u64, &str, &str)]) -> Self {
         let (out, told) = crossbeam_channel::unbounded();
-        let mut world = Self { registry: Registry::new(out), told, there: Vec::new() };
+        let mut world = Self { registry: Registry::new(out), told, there: Vec::new(), empty: Vec::new() };
         for (id, path, name) in there {
             world.add(*id, path, name);
         }
@@ -25,8 +27,9 @@ impl World {
     }
 
     fn add(&mut self, id: u64, path: &str, name: &str) {
-        let own = Label::Id { engine: Engine::Docker, id: "0123456789abcdef".repeat(4) };
-        let found = Recognised { engine: Engine::Docker, within: Vec::new(), own };
+        let engine = if path.starts_with("lxc.payload") { Engine::Lxc } else { Engine::Docker };
+        let own = Label::Id { engine, id: "0123456789abcdef".repeat(4) };
+        let found = Recognised { engine, within: Vec::new(), own };
         let known = self.registry.add(&found, called(name), &CgroupPath::new(path).unwrap(), id);
         self.there.push((found, known));
     }
@@ -44,7 +47,7 @@ impl World {
             let identity = said.unwrap_or_else(|| called(&known.wanted));
             Answer::new(known, found, identity)
         });
-        self.registry.refresh(answers.collect());
+        self.registry.refresh(answers.collect(), |path| !self.empty.contains(&path.as_str()));
     }
 
     /// They are called so now.
@@ -151,6 +154,49 @@ fn who_has_the_name_that_it_wants_keeps_it() {
     world.ask(&[]);
     world.rename(&[(1, "shop")]);
     assert_eq!(world.news(&mut names), ["1 shop"]);
+}
+
+#[test]
+fn what_lxc_left_over_gives_its_name_to_the_one_that_runs() {
+    let mut names = HashMap::new();
+    let (old, new) = ("lxc.payload.web", "lxc.payload.web-1");
+    let mut world = World::new(&[(1, old, "web")]);
+    world.empty = vec![old, new];
+    world.add(2, new, "web");
+    world.ask(&[]);
+    assert_eq!(world.news(&mut names), ["1 web", "2 web@root"], "nothing runs there yet");
+    assert!(world.there[1].1.awaits_name(&world.there[1].0));
+    world.empty = vec![old];
+    world.ask(&[]);
+    assert_eq!(world.news(&mut names).last().map(String::as_str), Some("2 web"));
+    assert_eq!(names, [(1, "web@root".to_owned()), (2, "web".to_owned())].into());
+    world.ask(&[]);
+    assert_eq!(world.news(&mut names), Vec::<String>::new());
+    world.empty = vec![old, new];
+    world.ask(&[]);
+    assert_eq!(world.news(&mut names), Vec::<String>::new(), "it has the name, and ends");
+
+    // In both something runs, as with two directories of LXC's; and nobody gives way to another engine's.
+    for (empty, second) in [(&[][..], new), (&[old][..], "docker/1")] {
+        names.clear();
+        let mut world = World::new(&[(1, old, "web")]);
+        world.empty = empty.to_vec();
+        world.add(2, second, "web");
+        world.ask(&[]);
+        assert_eq!(world.news(&mut names)[0], "1 web");
+        assert_eq!((names[&1].as_str(), names.len()), ("web", 2), "{second}");
+    }
+}
+
+#[test]
+fn at_the_start_too_the_one_that_runs_has_the_name() {
+    let mut world = World::new(&[]);
+    world.registry.introduced = false;
+    world.add(1, "lxc.payload.web", "web");
+    world.add(2, "lxc.payload.web-1", "web");
+    world.empty = vec!["lxc.payload.web"];
+    world.ask(&[]);
+    assert_eq!(world.news(&mut HashMap::new()), ["1 web@root", "2 web"]);
 }
 
 #[test]

@@ -17,8 +17,8 @@ use crate::containers::identity::Asker;
 use crate::containers::registry::{Answer, Known, Registry};
 use crate::containers::{Discovered, naming};
 
-/// For so long after a container came whose engine has not named it, it may still do so: the kubelet makes the log that has a container's name
-/// in its own when it starts it.
+/// For so long after a container came it may still be named: the kubelet makes the log that has a container's name in its own when it starts
+/// it, and nothing runs yet in a cgroup that LXC just made.
 const NAMED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One cgroup that was seen.
@@ -45,7 +45,7 @@ pub(super) struct Scanner {
     /// Some are unwatched and that has been said.
     polling: bool,
     root: CgroupPath,
-    /// One came whose engine has not named it; until then it may.
+    /// One came that may yet be named, until then.
     awaits_names: Option<Instant>,
     pub(super) stats: Stats,
 }
@@ -129,14 +129,15 @@ impl Scanner {
             Answer::new(known, found, identity)
         });
         let answers = answers.collect();
-        self.registry.refresh(answers);
+        // What cannot be read now is as good as empty: who has the name keeps it.
+        self.registry.refresh(answers, |path| self.tree.is_populated(path).unwrap_or(false));
     }
 
     /// The same while names are awaited.
     pub(super) fn ask_for_names(&mut self) {
         self.ask_again();
-        let is_nameless = |node: &Node| node.container.as_ref().is_some_and(|(_, known)| known.container.trouble.is_some());
-        let (now, are_left) = (Instant::now(), self.nodes.values().any(is_nameless));
+        let awaits = |node: &Node| node.container.as_ref().is_some_and(|(found, known)| known.awaits_name(found));
+        let (now, are_left) = (Instant::now(), self.nodes.values().any(awaits));
         self.awaits_names = self.awaits_names.filter(|until| are_left && now < *until);
     }
 
@@ -259,7 +260,7 @@ impl Scanner {
             let identity = self.asker.ask(&found, path);
             self.ask_holder(&naming::name(&found, &identity));
             let known = self.registry.add(&found, identity, path, id);
-            if known.container.trouble.is_some() {
+            if known.awaits_name(&found) {
                 self.awaits_names = Some(Instant::now() + NAMED_WITHIN);
             }
             (found, known)
