@@ -90,10 +90,13 @@ fn release(hierarchies: &Hierarchies, record: &Record) -> Result<String> {
             Resource::Mem => {
                 let memory = cgroup.memory()?;
                 let Some(version) = hierarchies.memory_version() else { continue };
-                let changes = match to {
+                let mut changes = match to {
                     Limit::At(mib) => memory_changes(version, mib, memory.max, original.max),
                     Limit::Unlimited => vec![memory_change(version, to)],
                 };
+                if !is_guarded {
+                    changes.extend(original.hard_to_put_back(memory.max).map(Change::MemoryMax));
+                }
                 (memory.high.min(memory.max), changes)
             }
             Resource::DiskRead | Resource::DiskWrite => {

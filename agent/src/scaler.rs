@@ -5,8 +5,9 @@ pub mod originals;
 pub mod writer;
 
 use headroom_model::limit::Limit;
+use headroom_model::resource::Resource;
 
-use crate::cgroup::{Change, Version};
+use crate::cgroup::{Change, MIB, Version};
 
 /// What is written to move the memory limit to `to` MiB. v2's hard limit stays where it is, unless it is in the way: then it goes to
 /// the structure's `max`, and is never lowered again but to put back what was found.
@@ -21,6 +22,16 @@ pub fn memory_change(version: Version, to: Limit) -> Change {
     match version {
         Version::V2 => Change::MemoryHigh(to),
         Version::V1 => Change::MemoryMax(to),
+    }
+}
+
+/// Whether a limit reads back as `theirs` once `ours` was written: the kernel keeps whole pages of memory, of up to 64 KiB, and whole bytes
+/// a second.
+pub fn reads_as(resource: Resource, ours: Limit, theirs: Limit) -> bool {
+    let grain = if resource == Resource::Mem { 1.0 / 16.0 } else { 1.0 / MIB };
+    match (ours, theirs) {
+        (Limit::At(ours), Limit::At(theirs)) => (ours - theirs).abs() < grain,
+        _ => ours == theirs,
     }
 }
 

@@ -196,7 +196,10 @@ impl State {
         for (resource, rule) in &wanted {
             let known = entry.record.as_ref().and_then(|record| record.resources.get(resource)).copied();
             let original = known.unwrap_or_else(|| found(entry, *resource, memory_version));
-            resources.insert(*resource, Original { max: rule.max, guarded: true, left: None, ..original });
+            // Under another `max` it would not be known as ours.
+            let hard = entry.hard_memory();
+            let raised = original.hard_to_put_back(hard).map_or(original.raised, |_| Some(hard));
+            resources.insert(*resource, Original { raised, max: rule.max, guarded: true, left: None, ..original });
         }
         // What was found of a resource that is no longer guarded stays known.
         for (resource, original) in entry.record.iter().flat_map(|record| &record.resources) {
@@ -448,6 +451,7 @@ pub(super) fn found(entry: &Entry, resource: Resource, memory_version: Option<Ve
         period_us: cpu.map(|cpu| cpu.period_us),
         burst_us: cpu.and_then(|cpu| cpu.burst_us),
         hard: memory.map(|memory| memory.max),
+        raised: None,
         device: entry.device().filter(|_| BOTH_WAYS.contains(&resource)),
         max: 0.0,
         guarded: true,

@@ -9,7 +9,6 @@ use headroom_model::resource::{PerResource, Resource, ResourceSet};
 use super::disks::Opened;
 use super::opening::Opening;
 use super::publish::Shown;
-use super::readings::reads_as;
 use crate::cgroup::{Cgroup, CpuClock, CpuLimit, CpuQuota, CpuTime, NetReading, ThrottleClock};
 use crate::config::ContainerRule;
 use crate::containers::Container;
@@ -17,7 +16,8 @@ use crate::sampler::SlotId;
 use crate::sampler::audit::Audit;
 use crate::sampler::meter::Reading;
 use crate::sampler::uplinks::Uplink;
-use crate::scaler::originals::{Original, Record};
+use crate::scaler::originals::Record;
+use crate::scaler::reads_as;
 use crate::status::{Areas, GuardMode};
 
 /// How far a container is on its way to being guarded.
@@ -276,12 +276,6 @@ impl Entry {
     /// `memory.max`, or v1's only limit.
     pub(super) fn hard_memory(&self) -> Limit {
         self.last.memory.map_or(Limit::Unlimited, |memory| memory.max)
-    }
-
-    /// Whether `memory.max` is not what was found but what a raise of ours sets it to.
-    pub(super) fn has_raised_hard(&self, original: &Original) -> bool {
-        let now = self.hard_memory();
-        original.hard.is_some_and(|found| found != now) && reads_as(Resource::Mem, Limit::At(original.max), now)
     }
 
     /// Whether the settings want its CPU limit to move, and it had none to be opened.

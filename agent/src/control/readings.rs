@@ -7,13 +7,14 @@ use super::claim::found;
 use super::entry::{Entry, Phase};
 use super::pace::Pace;
 use super::state::State;
-use crate::cgroup::{CpuLimit, MIB, Version};
+use crate::cgroup::{CpuLimit, Version};
 use crate::clock;
 use crate::config::OnForeignChange;
 use crate::containers::Engine;
 use crate::sampler::meter::Reading;
 use crate::sampler::{SourceKind, audit, uplinks};
 use crate::scaler::originals::Original;
+use crate::scaler::reads_as;
 use crate::scaler::writer::Job;
 
 /// In how many windows every guarded container's quota has been read back once.
@@ -260,8 +261,8 @@ impl State {
         let Some(entry) = self.entries.get(&id) else { return };
         let adopted = found(entry, resource, self.host.memory_version);
         let Some(original) = entry.record.as_ref().and_then(|record| record.resources.get(&resource)) else { return };
-        let hard = if entry.has_raised_hard(original) { original.hard } else { adopted.hard };
-        self.keep(id, resource, |original| *original = Original { hard, max: original.max, ..adopted });
+        let hard = original.hard_to_put_back(entry.hard_memory()).or(adopted.hard);
+        self.keep(id, resource, |original| *original = Original { hard, raised: original.raised, max: original.max, ..adopted });
     }
 
     /// Changes what is known to have been found, in memory and on disk.
@@ -278,16 +279,6 @@ impl State {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.foreign_changes += 1;
         }
-    }
-}
-
-/// Whether a limit reads back as `theirs` once `ours` was written: the kernel keeps whole pages of memory, of up to 64 KiB, and whole bytes
-/// a second.
-pub(super) fn reads_as(resource: Resource, ours: Limit, theirs: Limit) -> bool {
-    let grain = if resource == Resource::Mem { 1.0 / 16.0 } else { 1.0 / MIB };
-    match (ours, theirs) {
-        (Limit::At(ours), Limit::At(theirs)) => (ours - theirs).abs() < grain,
-        _ => ours == theirs,
     }
 }
 

@@ -238,7 +238,7 @@ impl State {
                     self.tell_set(id, *resource, "Restore", why.into(), (from, original.limit), outcome, detail);
                 }
                 Resource::Mem => {
-                    let hard = original.hard.filter(|_| entry.has_raised_hard(original)).map(Change::MemoryMax);
+                    let hard = original.hard_to_put_back(entry.hard_memory()).map(Change::MemoryMax);
                     let moving = self.host.memory_version.map(|version| memory_change(version, original.limit));
                     slow.push((*resource, original.limit, moving.into_iter().chain(hard).collect()));
                 }

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+use super::reads_as;
 use crate::cgroup::{CgroupPath, CpuList, Device};
 
 /// What is kept of one guarded container.
@@ -53,6 +54,9 @@ pub struct Original {
     /// The hard limit found, in MiB; memory on cgroup v2 only, where the limit that moves is a softer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hard: Option<Limit>,
+    /// What a raise of ours has set the hard limit to, where that was under another `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Limit>,
     /// The disk that the limit is for; disks only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
@@ -75,6 +79,15 @@ impl Record {
     /// Whether some limit was left when nothing asked for it any more.
     pub fn has_left(&self) -> bool {
         self.resources.values().any(|original| original.left.is_some())
+    }
+}
+
+impl Original {
+    /// The hard limit to put back, where `now`, the one that stands, is what a raise of ours has set it to.
+    pub fn hard_to_put_back(&self, now: Limit) -> Option<Limit> {
+        let is_ours =
+            [Some(Limit::At(self.max)), self.raised].into_iter().flatten().any(|ours| reads_as(Resource::Mem, ours, now));
+        self.hard.filter(|found| is_ours && *found != now)
     }
 }
 
@@ -196,14 +209,14 @@ mod tests {
             period_us: Some(100_000),
             burst_us: Some(0),
             hard: None,
+            raised: None,
             device: None,
             max,
             guarded: true,
             left: None,
         };
         let device = Some(Device { major: 254, minor: 0 });
-        let disk =
-            Original { limit, period_us: None, burst_us: None, hard: None, device, max, guarded: false, left: Some(limit) };
+        let disk = Original { period_us: None, burst_us: None, device, guarded: false, left: Some(limit), ..cpu };
         Record {
             boot_id: boot_id.into(),
             cgroup_id,
@@ -214,6 +227,19 @@ mod tests {
             resources: BTreeMap::from([(Resource::Cpu, cpu), (Resource::DiskWrite, disk)]),
             cpuset: Some("0-1".parse().unwrap()),
         }
+    }
+
+    #[test]
+    fn a_hard_limit_is_put_back_where_a_raise_of_ours_stands() {
+        let [found, first, second, theirs] = [64.0, 300.0, 280.0, 128.0].map(Limit::At);
+        let cpu = record(1, "a").resources[&Resource::Cpu];
+        let mem = Original { hard: Some(found), max: 300.0, ..cpu };
+        let another = Original { raised: Some(first), max: 280.0, ..mem };
+        let asked = |original: Original, now| original.hard_to_put_back(now);
+        assert_eq!([found, first, second, theirs].map(|now| asked(mem, now)), [None, Some(found), None, None]);
+        assert_eq!([found, first, second, theirs].map(|now| asked(another, now)), [None, Some(found), Some(found), None]);
+        assert_eq!(asked(Original { hard: Some(first), ..mem }, first), None, "it was found so");
+        assert_eq!(asked(Original { hard: None, ..mem }, first), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use headroom_agent::cgroup::{Controller, Version};
+use nix::sys::signal::Signal;
 
 use crate::agent::{Agent, BINARY};
 use crate::bed::{Bed, Config};
@@ -290,17 +291,15 @@ fn explains(detail: &str) -> bool {
     ["MiB in use", "is gone", "has no memory", "does something else set it too?"].iter().any(|reason| detail.contains(reason))
 }
 
-/// A limit that was found, hard, and too small for what is to come: it goes out of the way and comes back.
-#[test]
-fn a_hard_limit_in_the_way_is_raised_and_put_back() {
-    const FOUND: u64 = 64;
-    let bed = Bed::new("hard");
+/// What is found, hard, and too small for what is to come, in MiB.
+const FOUND: u64 = 72;
+
+/// A container that used more than it was found with, and an agent that has raised the hard limit for it, to `max`, 300.
+fn raised(bed: &Bed, config: &Config) -> (TestCgroup, Agent) {
     let container = bed.container("cont0");
     let [_, hard] = limit_files(&container);
     set(&container, hard, FOUND);
-    let mut config = config(&bed, 300);
-    config.set("agent", "restore_on_exit", "true");
-    let mut agent = bed.run(&config);
+    let agent = bed.run(config);
     agent.until_guarded("cont0");
     let mut burner = container.burn(0, 0.0);
     // Never past the limit that stands, as one that wants to live has to on v1.
@@ -311,16 +310,47 @@ fn a_hard_limit_in_the_way_is_raised_and_put_back() {
     }
     agent.until("all of it is held", |_| container.memory().unwrap().usage_mib > 160.0);
     let now = limit(&container).unwrap();
-    let hard_now = read(&container, Controller::Memory, hard).parse::<u64>().unwrap() / MIB;
     match version(&container, Controller::Memory) {
         // The one limit that there is moves itself.
-        Version::V1 => assert!(hard_now >= now),
-        Version::V2 => assert_eq!(hard_now, 300, "it is at the structure's max, and stays there"),
+        Version::V1 => assert!(hard_limit(&container) >= now),
+        Version::V2 => assert_eq!(hard_limit(&container), 300, "it is at the structure's max, and stays there"),
     }
     drop(burner);
     agent.until("it has come down", |_| limit(&container).is_some_and(|now| now < 100));
     assert_eq!(container.memory().unwrap().oom_kills, Some(0));
+    (container, agent)
+}
+
+fn hard_limit(container: &TestCgroup) -> u64 {
+    read(container, Controller::Memory, limit_files(container)[1]).parse::<u64>().unwrap() / MIB
+}
+
+/// It goes out of the way and comes back, also where another `max` was said since.
+#[test]
+fn a_hard_limit_in_the_way_is_raised_and_put_back() {
+    let bed = Bed::new("hard");
+    let [mut before, mut after] = [300, 280].map(|max| config(&bed, max));
+    let (container, mut agent) = raised(&bed, before.set("agent", "restore_on_exit", "true"));
+    after.set("agent", "restore_on_exit", "true").write();
+    agent.signal(Signal::SIGHUP);
+    agent.until("it has another max", |_| bed.records()["cont0"]["resources"]["mem"]["max"] == 280.0);
     agent.end();
-    assert_eq!(read(&container, Controller::Memory, hard), (FOUND * MIB).to_string());
+    assert_eq!(hard_limit(&container), FOUND);
     assert_eq!(container.memory().unwrap().oom_kills, Some(0));
+}
+
+/// And where nothing asks for it any more.
+#[test]
+fn a_hard_limit_that_was_raised_is_put_back_by_release() {
+    let bed = Bed::new("hard2");
+    let mut config = config(&bed, 300);
+    let (container, mut agent) = raised(&bed, &config);
+    config.guard_nothing().write();
+    agent.signal(Signal::SIGHUP);
+    agent.until("it is guarded no more", |agent| agent.container("cont0")["guard"] == "off");
+    agent.end();
+    assert_ne!(hard_limit(&container), FOUND);
+    let released = bed.release(&[]);
+    assert!(released.status.success(), "{}", String::from_utf8_lossy(&released.stdout));
+    assert_eq!(hard_limit(&container), FOUND);
 }
