@@ -43,7 +43,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
     let guarded: Vec<_> = records.iter().filter(is_ours).filter(|record| !held(record)).collect();
     if guarded.len() < records.iter().filter(is_ours).count() {
         writeln!(out, "on_death = \"hold\": limits stay as they are")?;
-    } else if guarded.is_empty() {
+    } else if guarded.is_empty() && failed == 0 {
         writeln!(out, "nothing is guarded: there is nothing to release")?;
     }
     for record in &guarded {

@@ -309,6 +309,10 @@ fn what_will_hardly_be_meant_is_warned_of() {
             "cpu can never be lowered: min + 2 x boundary is 100",
         ),
         ("guardian.window.cpu = \"20ms\"\n".to_owned(), "guardian.window.cpu is 20ms, shorter than scaler.period (100ms)"),
+        (
+            format!("{container}cpu = {{ min = 5, max = 100 }}\n[[container]]\nname = \"a\"\nguard = false"),
+            "agent.toml:5: selects nothing that [[container]] in agent.toml:1 does not",
+        ),
         (format!("{container}engine = \"systemd\"\ncpu = {{ min = 5, max = 100 }}"), "discovery.engines does not look for"),
     ];
     for (text, part) in cases {

@@ -1,5 +1,7 @@
 //! What a checked config says that will hardly be what its writer wants.
 
+use std::collections::HashMap;
+
 use headroom_model::policy::thresholds::BoundaryType;
 use headroom_model::resource::Resource;
 
@@ -16,6 +18,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             "guardian.window.cpu is {window:?}, shorter than scaler.period ({period:?}): a container that has used its quota looks idle for \
              the rest of the period, and is lowered"
         ));
+    }
+    let mut first = HashMap::new();
+    for rule in &config.containers {
+        let selects = format!("{:?}", (&rule.name, rule.engine, &rule.path, &rule.label));
+        if let Some(before) = first.insert(selects, &rule.origin) {
+            warnings.push(format!("{}: selects nothing that {before} does not select before it", rule.origin));
+        }
     }
     for rule in config.containers.iter().filter(|rule| rule.guard != GuardMode::Off) {
         warnings.extend(of_rule(config, rule).into_iter().map(|warning| format!("{}: {warning}", rule.origin)));

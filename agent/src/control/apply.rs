@@ -83,7 +83,7 @@ impl State {
         if !is_real {
             self.shadow.account(&grant, to);
             let raised = self.set_limit(id, resource, Limit::At(to));
-            self.tell_granted(&grant, Limit::At(to), "advised");
+            self.tell_granted(&grant, Limit::At(to), "advised", None);
             return raised.then_some(id);
         }
         if resource == Resource::Cpu && self.cores.is_none() {
@@ -174,7 +174,7 @@ impl State {
                         self.stands(id, resource, Limit::At(to));
                         self.ledger.account(&grant, to);
                         self.set_limit(id, resource, Limit::At(to));
-                        self.tell_granted(&grant, Limit::At(to), "applied");
+                        self.tell_granted(&grant, Limit::At(to), "applied", None);
                     }
                     Err(e) => {
                         self.ledger.set_limit(&grant.request.structure, resource, grant.from);
@@ -279,8 +279,10 @@ impl State {
         }
     }
 
-    pub(super) fn tell_granted(&mut self, grant: &Grant, to: Limit, outcome: &'static str) {
+    /// `short`: why `to` is less than was granted, where it is.
+    pub(super) fn tell_granted(&mut self, grant: &Grant, to: Limit, outcome: &'static str, short: Option<String>) {
         let (outcome, detail) = match grant.outcome {
+            _ if short.is_some() => ("partial", short),
             Outcome::Partial { wanted } => {
                 let free = format!("{wanted} {} wanted, the host has no more free", grant.request.resource.unit());
                 (if outcome == "applied" { "partial" } else { outcome }, Some(free))

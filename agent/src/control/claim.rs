@@ -14,6 +14,7 @@ use super::apply::Pending;
 use super::disks::{BOTH_WAYS, LEAST};
 use super::entry::{Entry, Phase};
 use super::kubelet::Kubelet;
+use super::quota::Written;
 use super::state::State;
 use crate::cgroup::Version;
 use crate::config::{OnDeath, ResourceRule};
@@ -59,6 +60,7 @@ impl State {
         let was_advised = entry.phase == Phase::Guarded && entry.guard() == GuardMode::Advise;
         let selection = self.selector.select(&entry.container);
         entry.shown = None;
+        entry.vetoed_by = None;
         entry.rule = match &selection {
             Selection::Rule(at) => self.config.containers.get(*at).map(|rule| match &self.own {
                 Some(own) => own.bound(rule, &entry.container),
@@ -71,6 +73,7 @@ impl State {
         }
         if let Selection::Vetoed { by } = selection {
             entry.note(format!("host.never_guard has {by:?}: it is never guarded"));
+            entry.vetoed_by = Some(by);
         }
         let (guard, is_set_up) = (entry.guard(), entry.is_set_up);
         if guard != GuardMode::Off
@@ -115,6 +118,7 @@ impl State {
         entry.phase = Phase::Watched;
         let stands = PerResource::from_fn(|resource| entry.applied(resource));
         let is_asked_for = entry.rule.is_some();
+        let was_judged = entry.subject.resources.present().next().is_some();
         entry.subject = Subject::new(entry.name.clone());
         entry.quota = None;
         let name = entry.name.clone();
@@ -123,7 +127,9 @@ impl State {
             for (resource, original) in record.resources.iter_mut().filter(|(_, original)| original.guarded) {
                 original.left = (!is_asked_for).then_some(stands[*resource]);
             }
-            tracing::info!(container = %name, "guarded no more; its limits stay as they are");
+            if was_judged {
+                tracing::info!(container = %name, "guarded no more; its limits stay as they are");
+            }
             self.writer.submit(Job::Save(record.clone()));
         }
         self.shadow.remove(&name);
@@ -409,7 +415,8 @@ impl State {
     pub(super) fn set(&mut self, id: u64, resource: Resource, action: &'static str, why: String, (from, to): (Limit, Limit)) {
         if resource == Resource::Cpu && self.cores.is_none() {
             let (stands, outcome, detail) = match self.write_cpu(id, to, None) {
-                Ok(read) => (read, "applied", None),
+                Ok(Written { quota, short: None }) => (quota, "applied", None),
+                Ok(Written { quota, short }) => (quota, "partial", short),
                 Err(e) => (from, "failed", Some(e)),
             };
             let cap = self.entries.get(&id).map_or(Limit::Unlimited, Entry::cpuset_cap);

@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) slot: Option<SlotId>,
     /// What the configuration asks for it.
     pub(super) rule: Option<Arc<ContainerRule>>,
+    /// The pattern of `host.never_guard` that it has instead of a rule.
+    pub(super) vetoed_by: Option<String>,
     pub(super) phase: Phase,
     /// Its engine is through with its limits: what stands may be taken for what was found.
     pub(super) is_set_up: bool,
@@ -133,6 +135,7 @@ impl Entry {
             cgroup,
             slot: None,
             rule: None,
+            vetoed_by: None,
             phase: Phase::Watched,
             is_set_up: true,
             notes: Vec::new(),
@@ -264,6 +267,11 @@ impl Entry {
             Resource::Net => self.uplink.as_ref().map_or(Limit::Unlimited, Uplink::limit),
             Resource::Energy => Limit::Unlimited,
         }
+    }
+
+    /// Whether the CPU quota that stands is below this many shares.
+    pub(super) fn has_less_than(&self, shares: f64) -> bool {
+        self.applied(Resource::Cpu).amount().is_some_and(|stands| stands < shares)
     }
 
     /// What `memory.max` was and is where something else has moved it since it was last asked.

@@ -107,9 +107,10 @@ impl Shown {
     fn of(entry: &Entry) -> Self {
         let sets = entry.last.cpusets.as_ref();
         Self {
-            reason: match &entry.rule {
-                Some(rule) => rule.origin.as_str().into(),
-                None => "the settings do not ask for it".into(),
+            reason: match (&entry.rule, &entry.vetoed_by) {
+                (Some(rule), _) => rule.origin.as_str().into(),
+                (None, Some(by)) => format!("host.never_guard has {by:?}").into(),
+                (None, None) => "the settings do not ask for it".into(),
             },
             cpuset: sets.map(|s| s.configured.to_string()).unwrap_or_default().into(),
             effective_cpus: sets.map(|s| s.effective.to_string()).unwrap_or_default().into(),

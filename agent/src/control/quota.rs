@@ -10,8 +10,17 @@ use super::apply::RETRY;
 use super::entry::Entry;
 use super::latency::Timed;
 use super::state::State;
-use crate::cgroup::CpuLimit;
+use crate::cgroup::{CgroupError, CpuLimit};
 use crate::clock;
+
+/// What a write of a quota has come to.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// What stands now.
+    pub(super) quota: Limit,
+    /// Why that is less than was wanted, where it is.
+    pub(super) short: Option<String>,
+}
 
 impl State {
     /// Carries out a grant of CPU. Returns the container if its limit was raised, be it on paper.
@@ -37,11 +46,11 @@ impl State {
             return raised.then_some(id);
         }
         match self.write_cpu(id, Limit::At(to), self.looked_at(id)) {
-            Ok(read) => {
+            Ok(Written { quota, short }) => {
                 self.reacted(&grant, decided_ns);
-                self.ledger.account(&grant, read.amount().unwrap_or(to));
-                let raised = self.set_limit(id, Resource::Cpu, read.min(cap));
-                self.tell_granted(&grant, read, "applied");
+                self.ledger.account(&grant, quota.amount().unwrap_or(to));
+                let raised = self.set_limit(id, Resource::Cpu, quota.min(cap));
+                self.tell_granted(&grant, quota, "applied", short);
                 raised.then_some(id)
             }
             Err(why) => {
@@ -71,13 +80,15 @@ impl State {
             let steps = || staged[at..].iter().filter(|(of, _)| *of == id).map(|(_, grant)| grant);
             let (Some(first), Some(last)) = (steps().next(), steps().next_back()) else { continue };
             match self.write_cpu(id, Limit::At(last.to), self.looked_at(id)) {
-                Ok(read) => {
+                Ok(Written { quota, short }) => {
                     self.reacted(first, decided_ns);
-                    self.ledger.account(last, read.amount().unwrap_or(last.to));
+                    self.ledger.account(last, quota.amount().unwrap_or(last.to));
                     let cap = self.entries.get(&id).map_or(Limit::Unlimited, Entry::cpuset_cap);
-                    self.set_limit(id, Resource::Cpu, read.min(cap));
+                    self.set_limit(id, Resource::Cpu, quota.min(cap));
                     for grant in steps() {
-                        self.tell_granted(grant, Limit::At(grant.to), "applied");
+                        let wanted = Limit::At(grant.to);
+                        let to = if short.is_some() { wanted.min(quota) } else { wanted };
+                        self.tell_granted(grant, to, "applied", short.clone().filter(|_| to != wanted));
                     }
                     if self.guardian.rules().reads_throttling()
                         && let Some(entry) = self.entries.get_mut(&id)
@@ -98,9 +109,9 @@ impl State {
         self.staged = staged;
     }
 
-    /// Writes a CPU quota through the kept descriptors and reads it back. `stands`: what was read there just now, where it was.
-    /// `Err`: why not; then all is as it was.
-    pub(super) fn write_cpu(&mut self, id: u64, quota: Limit, stands: Option<CpuLimit>) -> Result<Limit, String> {
+    /// Writes a CPU quota through the kept descriptors and reads it back. `stands`: what was read there just now, where it was. A raise over
+    /// what a cgroup above has, which v1 refuses, goes as far as that. `Err`: why not; then all is as it was.
+    pub(super) fn write_cpu(&mut self, id: u64, quota: Limit, stands: Option<CpuLimit>) -> Result<Written, String> {
         let wanted = self.cpu_limit(quota);
         let Some(entry) = self.entries.get_mut(&id) else { return Err("it is gone".into()) };
         // Each write takes the kernel tens of us and hands out a fresh quota: a raise leaves the burst to the next lowering or look.
@@ -112,13 +123,19 @@ impl State {
         let Some(files) = &entry.quota else { return Err("its CPU quota could not be opened".into()) };
         let begun = clock::monotonic_ns();
         let written = stands.map_or_else(|| files.write(&wanted), |stands| files.write_over(&stands, &wanted));
+        let (written, short) = match written {
+            Err(why @ CgroupError::OverParent { limit, .. }) if raises && entry.has_less_than(limit.floor()) => {
+                (files.write(&CpuLimit { quota: Limit::At(limit.floor()), ..wanted }), Some(why.to_string()))
+            }
+            written => (written, None),
+        };
         match written {
             Ok(read) => {
                 self.latencies.record(Timed::CpuWrite, clock::monotonic_ns().saturating_sub(begun));
                 entry.cpu = Some(read);
                 entry.burst_is_behind = raises && read.burst_us.is_some_and(|left| Some(left) != burst_us);
                 entry.retry[Resource::Cpu].succeeded();
-                Ok(read.quota)
+                Ok(Written { quota: read.quota, short })
             }
             Err(e) => {
                 entry.retry[Resource::Cpu].failed(Self::now(), RETRY);

@@ -130,8 +130,32 @@ impl State {
             }
             self.foreign_quota(id, ours, theirs);
         }
+        self.check_cores_in_turn();
         for id in lost {
             self.open_again(id);
+        }
+    }
+
+    /// The same of the cores of those that are pinned.
+    fn check_cores_in_turn(&mut self) {
+        if self.cores.is_none() {
+            return;
+        }
+        let is_due = |(id, entry): &(&u64, &mut Entry)| {
+            *id % DRIFT_TURNS == self.turn && entry.is_written() && !entry.in_flight.contains(Resource::Cpu)
+        };
+        let mut due = Vec::new();
+        for (id, entry) in self.entries.iter_mut().filter(is_due) {
+            if let Ok(now) = entry.cgroup.cpuset()
+                && entry.last.cpusets.as_ref() != Some(&now)
+            {
+                entry.last.cpusets = Some(now);
+                entry.shown = None;
+                due.push(*id);
+            }
+        }
+        for id in due {
+            self.check_cores(id);
         }
     }
 
@@ -231,7 +255,7 @@ impl State {
             OnForeignChange::Reassert => self.set(id, resource, "Reassert", why, (theirs, ours)),
             OnForeignChange::Adopt => {
                 self.set_limit(id, resource, theirs);
-                self.keep_adopted(id, resource);
+                self.keep_adopted(id, resource, ours);
                 self.tell_set(id, resource, "Adopt", why, (ours, theirs), "applied", None);
                 self.admit_again(id, resource, theirs);
             }
@@ -256,13 +280,17 @@ impl State {
         self.tell_set(id, Resource::Mem, action, why, (ours, ours), "unchanged", Some(detail));
     }
 
-    /// What is put back in the end is what was adopted last.
-    fn keep_adopted(&mut self, id: u64, resource: Resource) {
+    /// What is put back in the end is what was adopted last. Where the limit of `ours` still stands something else has changed with it (a
+    /// burst, v2's `memory.max`), it is not what was found.
+    fn keep_adopted(&mut self, id: u64, resource: Resource, ours: Limit) {
         let Some(entry) = self.entries.get(&id) else { return };
         let adopted = found(entry, resource, self.host.memory_version);
         let Some(original) = entry.record.as_ref().and_then(|record| record.resources.get(&resource)) else { return };
         let hard = original.hard_to_put_back(entry.hard_memory()).or(adopted.hard);
-        self.keep(id, resource, |original| *original = Original { hard, raised: original.raised, max: original.max, ..adopted });
+        let limit = if reads_as(resource, ours, adopted.limit) { original.limit } else { adopted.limit };
+        self.keep(id, resource, |original| {
+            *original = Original { limit, hard, raised: original.raised, max: original.max, ..adopted };
+        });
     }
 
     /// Changes what is known to have been found, in memory and on disk.

@@ -65,7 +65,8 @@ pub(super) fn render(page: &mut Exposition, containers: &[ContainerStatus]) {
 }
 
 fn info(page: &mut Exposition, containers: &[ContainerStatus]) {
-    let mut family = page.family("headroom_container_info", Kind::Gauge, "Every container that was found.");
+    let mut family =
+        page.family("headroom_container_info", Kind::Gauge, "Every container that was found; guard: what the settings ask for.");
     for status in containers {
         let guard = match status.guard {
             GuardMode::Off => "off",
